@@ -1,0 +1,1 @@
+//! A client of the native realtime API.

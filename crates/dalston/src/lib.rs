@@ -1,0 +1,1 @@
+//! Dalston: a speech-to-text server you can see into.

@@ -1,0 +1,61 @@
+//! The seam between the realtime worker and whatever recognises speech.
+
+use futures_util::future::BoxFuture;
+use serde::{Deserialize, Serialize};
+
+use crate::{Capabilities, EngineError, Hypothesis};
+
+/// What a stream is opened for.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StreamOptions {
+    /// A code out of the engine's [`Capabilities::languages`], resolved.
+    pub language: String,
+    /// Speed against accuracy.
+    pub profile: Profile,
+    /// Phrases that are likely to be said; a hint, never a restriction.
+    pub vocabulary: Vec<String>,
+}
+
+/// Speed against accuracy, for engines that have a choice.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Profile {
+    /// The final comes as soon as the utterance ends.
+    LowLatency,
+    /// A little later, with fewer errors.
+    #[default]
+    Balanced,
+}
+
+/// An engine that hears live audio. One value serves all sessions of a worker.
+pub trait StreamingEngine: Send + Sync + 'static {
+    /// What it can do.
+    fn capabilities(&self) -> &Capabilities;
+
+    /// Opens a recogniser for one channel of one session. Cheap: whatever is scarce (a process, a model's slot) is taken at
+    /// the first [`Recognizer::accept`] of an utterance and given back at its end, and waiting for it counts as lag.
+    ///
+    /// # Errors
+    /// [`EngineError::Rejected`] when the options cannot be served.
+    fn open(&self, options: StreamOptions) -> Result<Box<dyn Recognizer>, EngineError>;
+}
+
+/// One channel of one session. The caller awaits each call before the next, and may drop the recogniser at any time, also
+/// while a call is pending: that abandons the utterance and frees what it held.
+///
+/// After an error the utterance is over; the next `accept` begins another one.
+pub trait Recognizer: Send {
+    /// Takes more of the current utterance, 16 kHz mono. Resolves when the engine has *decoded* it, which is what lag is
+    /// measured by. Gives a partial hypothesis when `want_partial` is set and the engine has one.
+    fn accept<'a>(
+        &'a mut self,
+        samples: &'a [i16],
+        want_partial: bool,
+    ) -> BoxFuture<'a, Result<Option<Hypothesis>, EngineError>>;
+
+    /// Ends the utterance and gives its words.
+    fn finish(&mut self) -> BoxFuture<'_, Result<Hypothesis, EngineError>>;
+
+    /// Abandons the utterance without a result. Frees what it held.
+    fn reset(&mut self);
+}

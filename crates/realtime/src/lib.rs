@@ -1,0 +1,1 @@
+//! The realtime worker: session loop, endpointing, lag.

@@ -1,0 +1,93 @@
+//! The link from a gateway to the worker it was given: one session, both ways.
+//!
+//! In one process it is a pair of channels; across machines a WebSocket. Whoever holds either end sees the same:
+//!
+//! * The gateway sends audio, messages, and at most one [`ToWorker::Close`]. Dropping the sender means that the client is gone;
+//!   the worker then answers for what it received, as it does after `end`.
+//! * The worker sends events and, last of all, exactly one [`FromWorker::Closed`]. A receiver that ends without it means that
+//!   the worker died.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use dalston_protocol::{
+    ApiError, Close, LeaseId, RequestId, SessionId,
+    realtime::{ClientMessage, ServerMessage, SessionConfig},
+};
+use dalston_telemetry::TraceContext;
+use futures_util::future::BoxFuture;
+use tokio::sync::mpsc;
+
+/// A session that a worker is asked to take.
+#[derive(Debug, Clone)]
+pub struct SessionOffer {
+    /// The session.
+    pub session_id: SessionId,
+    /// The request that opened it.
+    pub request_id: RequestId,
+    /// Whose session it is: the id of the API key, or `anonymous`.
+    pub tenant: Arc<str>,
+    /// The slot that was reserved for it.
+    pub lease: LeaseId,
+    /// What the client asked for.
+    pub config: SessionConfig,
+    /// The span that the worker's session span stands under.
+    pub trace: TraceContext,
+}
+
+/// From the gateway to the worker. Small, because channels allocate slots ahead.
+#[derive(Debug)]
+pub enum ToWorker {
+    /// Audio bytes as the client sent them.
+    Audio(Bytes),
+    /// A control message.
+    Message(Box<ClientMessage>),
+    /// End the session with this close. What was received before is answered first, unless the client is at fault.
+    Close(Box<Close>),
+}
+
+/// From the worker to the gateway.
+#[derive(Debug)]
+pub enum FromWorker {
+    /// An event for the client.
+    Event(Box<ServerMessage>),
+    /// The session is over. Nothing follows.
+    Closed(Box<Close>),
+}
+
+/// The gateway's end of an open session.
+#[derive(Debug)]
+pub struct SessionChannel {
+    /// Full while the worker's own queue of audio is full; the gateway then stops reading the socket.
+    pub to_worker: mpsc::Sender<ToWorker>,
+    /// Full while the client does not read; the worker then drops partials and waits with everything else, up to a limit.
+    pub from_worker: mpsc::Receiver<FromWorker>,
+}
+
+/// Why a worker did not take a session.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum Refusal {
+    /// It has no room after all. Another worker may.
+    #[error("worker is full")]
+    Full,
+    /// It is going down. Another worker may.
+    #[error("worker is draining")]
+    Draining,
+    /// It did not answer. Another worker may.
+    #[error("worker is unreachable: {0}")]
+    Unreachable(String),
+    /// The session itself cannot be served, here or elsewhere.
+    #[error(transparent)]
+    Rejected(ApiError),
+}
+
+/// A way to one worker.
+pub trait WorkerLink: Send + Sync + 'static {
+    /// Hands the session to the worker. The caller bounds the wait and may drop the future at any time: a session whose opener
+    /// is gone ends at once.
+    fn open(&self, offer: SessionOffer) -> BoxFuture<'_, Result<SessionChannel, Refusal>>;
+}
+
+mod in_process;
+
+pub use in_process::{InProcessLink, Incoming, WorkerChannel, WorkerPort, in_process};

@@ -1,0 +1,1 @@
+//! Spans, sampling, propagation, log format and metrics: every name an operator sees.
