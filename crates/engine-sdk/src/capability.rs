@@ -27,6 +27,18 @@ pub struct Capabilities {
     pub max_streams: Option<usize>,
 }
 
+impl Capabilities {
+    /// The name that a transcript and `session.begin` show: `engine/model`.
+    pub fn full_name(&self) -> String {
+        format!("{}/{}", self.engine_id, self.model)
+    }
+
+    /// Whether `model=` means this engine: its id, its model, or both as `engine/model`. No model at all means any.
+    pub fn answers_to(&self, model: Option<&str>) -> bool {
+        model.is_none_or(|name| name == self.engine_id || name == self.model || name == self.full_name())
+    }
+}
+
 /// The languages of an engine, as BCP 47 codes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
