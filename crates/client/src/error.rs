@@ -1,0 +1,93 @@
+//! What can go wrong between a client and its server. Each message says what the user can do.
+
+use std::{io, time::Duration};
+
+use tokio_tungstenite::tungstenite;
+
+/// A text that does not say where a server is.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{given}` is not the address of a server: {why}; give one such as http://127.0.0.1:8000")]
+pub struct InvalidEndpoint {
+    pub(crate) given: String,
+    pub(crate) why: &'static str,
+}
+
+/// Why no session was opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// The machine is there and nothing listens.
+    #[error("nothing listens at {authority}; start a server there with `dalston serve`")]
+    NobodyThere {
+        /// Host and port.
+        authority: String,
+    },
+    /// The network did not lead there.
+    #[error("cannot reach {authority}: {source}")]
+    Unreachable {
+        /// Host and port.
+        authority: String,
+        /// What the network said.
+        source: io::Error,
+    },
+    /// No answer in time.
+    #[error("{authority} did not answer within {waited:?}")]
+    Timeout {
+        /// Host and port.
+        authority: String,
+        /// How long was waited.
+        waited: Duration,
+    },
+    /// An HTTP answer instead of a WebSocket.
+    #[error("{authority} refused the session with HTTP {status}: {message}")]
+    Refused {
+        /// Host and port.
+        authority: String,
+        /// The status.
+        status: u16,
+        /// The server's own words, or what the status is called.
+        message: String,
+    },
+    /// Whatever answers is not a WebSocket server.
+    #[error("{authority} does not speak WebSocket: {why}")]
+    NotWebSocket {
+        /// Host and port.
+        authority: String,
+        /// What was wrong with the answer.
+        why: String,
+    },
+    /// A header's value cannot be sent.
+    #[error("the {name} cannot be sent in a header: it holds a character outside printable ASCII")]
+    BadHeader {
+        /// What it was meant to be; never its value, which may be a secret.
+        name: &'static str,
+    },
+}
+
+/// Why an open session broke.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StreamError {
+    /// The server has ended the session, so nothing can be sent. Its events say why.
+    #[error("the server has ended the session")]
+    Ended,
+    /// The connection ended without a close frame: the server died or the network did.
+    #[error("the connection was lost before the session ended: {0}")]
+    Lost(String),
+    /// The server sent a frame that is not of this protocol. The session goes on.
+    #[error("the server sent a message that this client does not know: {0}")]
+    UnknownMessage(String),
+}
+
+impl From<tungstenite::Error> for StreamError {
+    fn from(error: tungstenite::Error) -> Self {
+        use tungstenite::Error;
+        match error {
+            Error::ConnectionClosed
+            | Error::AlreadyClosed
+            | Error::Protocol(tungstenite::error::ProtocolError::SendAfterClosing) => Self::Ended,
+            Error::Io(io) => Self::Lost(io.to_string()),
+            other => Self::Lost(other.to_string()),
+        }
+    }
+}
