@@ -1,0 +1,86 @@
+//! Setting telemetry up, once in a process, and taking it down with everything delivered.
+
+use std::time::Duration;
+
+use tracing_subscriber::Layer;
+use tracing_subscriber::layer::SubscriberExt;
+
+use crate::export::{ExporterThread, SpanCounters};
+use crate::metrics::process_span_counters;
+use crate::options::Options;
+use crate::{TelemetryError, Tracers, bridge, logs};
+
+/// How long a shutdown may take when the collector is away.
+const SHUTDOWN: Duration = Duration::from_millis(1800);
+
+/// Sets up logs and spans for `service` as the environment says.
+///
+/// # Errors
+/// [`TelemetryError::Config`] names every bad variable; nothing is set up then.
+pub fn configure_tracing(service: &'static str) -> Result<TelemetryGuard, TelemetryError> {
+    Telemetry::init(&Options::from_env(service)?)
+}
+
+/// The telemetry of a process.
+#[derive(Debug)]
+pub struct Telemetry;
+
+impl Telemetry {
+    /// Sets up logs and spans as `options` say, for the whole process. Keep the guard until the end of `main`.
+    ///
+    /// # Errors
+    /// [`TelemetryError`]; a second call in a process gives `AlreadyInstalled`.
+    pub fn init(options: &Options) -> Result<TelemetryGuard, TelemetryError> {
+        let filter = options.log_filter()?;
+        let (tracers, guard) = Tracers::start(options, process_span_counters().clone())?;
+        let spans = tracers.pipeline().cloned().map(bridge::layer);
+        let lines = logs::LogLines::to_stderr(options, !tracers.is_off());
+        let subscriber = tracing_subscriber::registry().with(spans).with(lines.with_filter(filter));
+        tracing::subscriber::set_global_default(subscriber).map_err(|_| TelemetryError::AlreadyInstalled)?;
+        tracers.install()?;
+        Ok(guard)
+    }
+}
+
+/// Delivers what is queued when it goes. Drop it last, after the server has drained.
+#[derive(Debug)]
+#[must_use = "dropping the guard ends the export of spans"]
+pub struct TelemetryGuard(Option<ExporterThread>);
+
+impl TelemetryGuard {
+    pub(crate) fn new(exporter: Option<ExporterThread>) -> Self {
+        Self(exporter)
+    }
+
+    pub(crate) fn idle() -> Self {
+        Self(None)
+    }
+
+    /// Delivers what has ended so far, waiting at most `timeout`. It blocks, so call it from a blocking thread.
+    pub fn flush(&self, timeout: Duration) -> bool {
+        self.0.as_ref().is_none_or(|exporter| exporter.flush(timeout))
+    }
+
+    /// Delivers what is queued and ends the exporter, within two seconds whatever the collector does. What could not be
+    /// delivered is counted in [`SpanCounters`]. Same as dropping the guard, but it says so.
+    pub fn shutdown(self) {}
+
+    fn stop(&mut self) {
+        if let Some(exporter) = self.0.take() {
+            exporter.shutdown(SHUTDOWN);
+        }
+    }
+}
+
+impl Drop for TelemetryGuard {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+const _: fn() = || {
+    fn is_send<T: Send>() {}
+    is_send::<TelemetryGuard>();
+    is_send::<crate::SessionTrace>();
+    is_send::<SpanCounters>();
+};
