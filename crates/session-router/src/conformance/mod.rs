@@ -1,0 +1,1 @@
+//! The suites that every implementation of this crate's seams must pass.

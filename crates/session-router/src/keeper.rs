@@ -1,0 +1,157 @@
+//! One task that renews all leases of a router, and releases those whose guards were dropped.
+//!
+//! Leases are kept in a book that guards write to without waiting. Nothing in it grows beyond the slots there are: every entry
+//! was granted by the registry, or asked for by one allocation under way.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use dalston_protocol::LeaseId;
+use parking_lot::Mutex;
+use tokio::{
+    sync::Notify,
+    task::JoinHandle,
+    time::{Instant, MissedTickBehavior, interval_at},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use crate::{LeaseGuard, Registry};
+
+/// Leases renewed in one step of the registry, so that one router with many sessions does not stop the others.
+const RENEWED_AT_ONCE: usize = 256;
+
+/// Owns the task; dropping it ends the task, and what it held expires.
+#[derive(Debug)]
+pub(crate) struct Keeper {
+    ledger: Arc<Ledger>,
+    task: JoinHandle<()>,
+}
+
+impl Keeper {
+    /// Starts keeping leases that live for `ttl` unless renewed. Must be called on a runtime.
+    pub(crate) fn start(registry: Arc<dyn Registry>, ttl: Duration) -> Self {
+        let ledger = Arc::new(Ledger { registry, ttl, book: Mutex::default(), given_back: Notify::new() });
+        let task = tokio::spawn(keep(ledger.clone()));
+        Self { ledger, task }
+    }
+
+    pub(crate) fn claim(&self) -> LeaseGuard {
+        LeaseGuard::claim(self.ledger.clone())
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn keep(ledger: Arc<Ledger>) {
+    // Thrice per lease time: two renewals in a row may fail.
+    let every = (ledger.ttl / 3).max(Duration::from_millis(1));
+    let mut renewals = interval_at(Instant::now() + every, every);
+    renewals.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = ledger.given_back.notified() => ledger.release_given_back().await,
+            _ = renewals.tick() => ledger.renew_all().await,
+        }
+    }
+}
+
+/// What the guards and the keeper share.
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    registry: Arc<dyn Registry>,
+    ttl: Duration,
+    /// Not an async lock: no await happens under it, and guards write to it while they are dropped.
+    book: Mutex<Book>,
+    given_back: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Book {
+    held: HashMap<LeaseId, Held>,
+    /// Dropped, and not yet released in the registry.
+    given_back: Vec<LeaseId>,
+}
+
+#[derive(Debug)]
+struct Held {
+    lost: CancellationToken,
+    /// Until then the registry keeps the slot for us, whatever happens.
+    valid_until: Instant,
+}
+
+impl Ledger {
+    /// Renews `lease` from now on and cancels `lost` when that fails for good.
+    pub(crate) fn hold(&self, lease: &LeaseId, lost: &CancellationToken) {
+        let held = Held { lost: lost.clone(), valid_until: Instant::now() + self.ttl };
+        self.book.lock().held.insert(lease.clone(), held);
+    }
+
+    /// Has `lease` released soon, without waiting.
+    pub(crate) fn give_back(&self, lease: &LeaseId) {
+        let mut book = self.book.lock();
+        book.held.remove(lease);
+        book.given_back.push(lease.clone());
+        self.given_back.notify_one();
+    }
+
+    /// Releases `lease` before it returns.
+    pub(crate) async fn release_now(&self, lease: &LeaseId) {
+        self.book.lock().held.remove(lease);
+        if let Err(unavailable) = self.registry.release(lease).await {
+            warn!(%lease, %unavailable, "the slot stays taken until its lease expires");
+        }
+    }
+
+    async fn release_given_back(&self) {
+        let given_back = std::mem::take(&mut self.book.lock().given_back);
+        for lease in given_back {
+            self.release_now(&lease).await;
+        }
+    }
+
+    async fn renew_all(&self) {
+        let leases: Vec<LeaseId> = self.book.lock().held.keys().cloned().collect();
+        for batch in leases.chunks(RENEWED_AT_ONCE) {
+            // Before the registry's own clock prolongs them: we never believe in a lease for longer than the registry does.
+            let valid_until = Instant::now() + self.ttl;
+            match self.registry.renew(batch).await {
+                Ok(lost) => self.book.lock().renewed(batch, &lost, valid_until),
+                Err(unavailable) => warn!(leases = batch.len(), %unavailable, "leases were not renewed"),
+            }
+        }
+        self.book.lock().expire(Instant::now());
+    }
+}
+
+impl Book {
+    /// Leases that were given back meanwhile are in neither list any more.
+    fn renewed(&mut self, leases: &[LeaseId], lost: &[LeaseId], valid_until: Instant) {
+        for lease in lost {
+            if let Some(held) = self.held.remove(lease) {
+                warn!(%lease, "the slot was lost");
+                held.lost.cancel();
+            }
+        }
+        for lease in leases {
+            if let Some(held) = self.held.get_mut(lease) {
+                held.valid_until = valid_until;
+            }
+        }
+    }
+
+    /// Gives up what the registry may have given to others by now.
+    fn expire(&mut self, now: Instant) {
+        self.held.retain(|lease, held| {
+            let valid = now < held.valid_until;
+            if !valid {
+                warn!(%lease, "the slot was lost: it could not be renewed in time");
+                held.lost.cancel();
+            }
+            valid
+        });
+    }
+}

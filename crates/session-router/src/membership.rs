@@ -1,0 +1,101 @@
+//! A worker's place in the registry, from the worker's side.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    task::JoinHandle,
+    time::{MissedTickBehavior, interval},
+};
+use tracing::{info, warn};
+
+use crate::{Heartbeat, Registry, Unavailable, WorkerRecord};
+
+/// Keeps a worker registered: sends its heartbeats, and registers it again when the registry has forgotten it.
+///
+/// Leaving tells the registry at once. Dropping only ends the heartbeats, as a crash does.
+#[derive(Debug)]
+pub struct Membership {
+    member: Arc<Member>,
+    heartbeats: JoinHandle<()>,
+}
+
+#[derive(Debug)]
+struct Member {
+    registry: Arc<dyn Registry>,
+    record: WorkerRecord,
+    draining: AtomicBool,
+}
+
+impl Membership {
+    /// Registers the worker and begins its heartbeats, one each `every`: a third of what the registry waits for, or less.
+    ///
+    /// # Errors
+    /// The registry did not answer.
+    pub async fn join(registry: Arc<dyn Registry>, record: WorkerRecord, every: Duration) -> Result<Self, Unavailable> {
+        registry.register(record.clone()).await?;
+        let member = Arc::new(Member { registry, record, draining: AtomicBool::new(false) });
+        let heartbeats = tokio::spawn(beat(member.clone(), every));
+        Ok(Self { member, heartbeats })
+    }
+
+    /// What the worker registered as.
+    pub fn record(&self) -> &WorkerRecord {
+        &self.member.record
+    }
+
+    /// Takes no more sessions; those it has go on. Draining does not end, and outlives a registry that forgets.
+    ///
+    /// # Errors
+    /// The registry did not answer; it is told again when the worker must register again.
+    pub async fn drain(&self) -> Result<(), Unavailable> {
+        // First: a heartbeat that registers the worker again between the two lines drains it again too.
+        self.member.draining.store(true, Ordering::SeqCst);
+        self.member.registry.drain(&self.member.record.worker_id).await
+    }
+
+    /// Ends the heartbeats and the membership.
+    ///
+    /// # Errors
+    /// The registry did not answer; it will miss the heartbeats.
+    pub async fn leave(mut self) -> Result<(), Unavailable> {
+        self.heartbeats.abort();
+        // Ended before we go on, or a heartbeat under way could register the worker again behind our back.
+        let _ = (&mut self.heartbeats).await;
+        self.member.registry.deregister(&self.member.record.worker_id).await
+    }
+}
+
+impl Drop for Membership {
+    fn drop(&mut self) {
+        self.heartbeats.abort();
+    }
+}
+
+async fn beat(member: Arc<Member>, every: Duration) {
+    let mut beats = interval(every);
+    beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        beats.tick().await;
+        if let Err(unavailable) = member.beat().await {
+            warn!(worker_id = %member.record.worker_id, %unavailable, "a heartbeat was lost");
+        }
+    }
+}
+
+impl Member {
+    async fn beat(&self) -> Result<(), Unavailable> {
+        let worker_id = &self.record.worker_id;
+        if self.registry.heartbeat(worker_id).await? == Heartbeat::Counted {
+            return Ok(());
+        }
+        info!(%worker_id, "the registry has forgotten this worker; registering again");
+        self.registry.register(self.record.clone()).await?;
+        if self.draining.load(Ordering::SeqCst) { self.registry.drain(worker_id).await } else { Ok(()) }
+    }
+}

@@ -1,0 +1,96 @@
+//! The registry of one process: a lock around [`State`].
+
+use std::time::Duration;
+
+use dalston_protocol::{LeaseId, WorkerId};
+use futures_util::{FutureExt, future::BoxFuture};
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use super::{Heartbeat, Registry, Reservation, ReserveError, ReserveRequest, Unavailable, state::State};
+use crate::{WorkerRecord, WorkerStatus};
+
+/// How long workers may be silent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RegistryTimes {
+    /// Without a heartbeat for this long a worker is out.
+    pub worker_ttl: Duration,
+    /// Without a heartbeat for this long it is forgotten. Until then its models count as existing, so that clients are asked
+    /// to come back rather than told that there is no such model.
+    pub forget_after: Duration,
+}
+
+impl Default for RegistryTimes {
+    fn default() -> Self {
+        Self { worker_ttl: Duration::from_secs(9), forget_after: Duration::from_secs(60) }
+    }
+}
+
+/// The registry of one process. Its clock is [`tokio::time`]'s, which tests can pause.
+#[derive(Debug)]
+pub struct InProcessRegistry {
+    /// Not an async lock: no await happens under it, and every operation takes microseconds.
+    state: Mutex<State>,
+}
+
+impl InProcessRegistry {
+    /// An empty registry.
+    pub fn new(times: RegistryTimes) -> Self {
+        Self { state: Mutex::new(State::new(times)) }
+    }
+
+    /// One atomic step, taken when the future is first polled. The clock is read under the lock: time never runs backwards
+    /// from one step to the next.
+    fn step<'a, T: Send + 'a>(&'a self, step: impl FnOnce(&mut State, Instant) -> T + Send + 'a) -> BoxFuture<'a, T> {
+        async move {
+            let mut state = self.state.lock();
+            let now = Instant::now();
+            step(&mut state, now)
+        }
+        .boxed()
+    }
+}
+
+impl Default for InProcessRegistry {
+    fn default() -> Self {
+        Self::new(RegistryTimes::default())
+    }
+}
+
+impl Registry for InProcessRegistry {
+    fn register(&self, worker: WorkerRecord) -> BoxFuture<'_, Result<(), Unavailable>> {
+        self.step(|state, now| Ok(state.register(worker, now)))
+    }
+
+    fn heartbeat<'a>(&'a self, worker: &'a WorkerId) -> BoxFuture<'a, Result<Heartbeat, Unavailable>> {
+        self.step(|state, now| Ok(state.heartbeat(worker, now)))
+    }
+
+    fn deregister<'a>(&'a self, worker: &'a WorkerId) -> BoxFuture<'a, Result<(), Unavailable>> {
+        self.step(|state, _| Ok(state.deregister(worker)))
+    }
+
+    fn drain<'a>(&'a self, worker: &'a WorkerId) -> BoxFuture<'a, Result<(), Unavailable>> {
+        self.step(|state, _| Ok(state.drain(worker)))
+    }
+
+    fn suspect<'a>(&'a self, worker: &'a WorkerId, cool_down: Duration) -> BoxFuture<'a, Result<(), Unavailable>> {
+        self.step(move |state, now| Ok(state.suspect(worker, now + cool_down)))
+    }
+
+    fn reserve<'a>(&'a self, request: &'a ReserveRequest) -> BoxFuture<'a, Result<Reservation, ReserveError>> {
+        self.step(|state, now| state.reserve(request, now))
+    }
+
+    fn renew<'a>(&'a self, leases: &'a [LeaseId]) -> BoxFuture<'a, Result<Vec<LeaseId>, Unavailable>> {
+        self.step(|state, now| Ok(state.renew(leases, now)))
+    }
+
+    fn release<'a>(&'a self, lease: &'a LeaseId) -> BoxFuture<'a, Result<(), Unavailable>> {
+        self.step(|state, _| Ok(state.release(lease)))
+    }
+
+    fn workers(&self) -> BoxFuture<'_, Result<Vec<WorkerStatus>, Unavailable>> {
+        self.step(|state, now| Ok(state.workers(now)))
+    }
+}
