@@ -88,14 +88,14 @@ mod tests {
     }
 
     proptest! {
-        /// The estimate lies within 4.5 standard deviations (about one false alarm in 150,000) for any rate and seed.
+        /// The estimate lies within six standard deviations for any rate and seed: no false alarm in a lifetime of runs.
         #[test]
         fn weights_of_kept_operations_estimate_their_number(p in 0.02f64..1.0, seed: u64) {
             let (coin, n) = (Coin::new(p), 20_000u32);
             let mut rng = generator(Some(seed));
             let estimate = (0..n).filter(|_| coin.toss(&mut rng)).count() as f64 * coin.weight();
             let deviation = (f64::from(n) * (1.0 - p) / p).sqrt();
-            prop_assert!((estimate - f64::from(n)).abs() <= 4.5 * deviation + 1.0, "{estimate} for {n} at {p}");
+            prop_assert!((estimate - f64::from(n)).abs() <= 6.0 * deviation + 1.0, "{estimate} for {n} at {p}");
         }
     }
 }

@@ -19,12 +19,15 @@ impl Tracers {
     /// SERVER span of one WebSocket session, in the gateway's lane. `route` is the route's template; `traceparent` is what
     /// the handshake brought: it becomes the parent, but its wish to be sampled is not heard.
     pub fn websocket(&self, route: &str, traceparent: Option<&str>) -> Span {
+        if self.is_off() {
+            return Span::none();
+        }
         let name = match names::span::WEBSOCKET_STREAM.strip_prefix(names::span::WEBSOCKET_PREFIX) {
             Some(stream) if stream == route => Cow::Borrowed(names::span::WEBSOCKET_STREAM),
             _ => Cow::Owned(format!("{}{}", names::span::WEBSOCKET_PREFIX, Label::new(route).as_str())),
         };
         let span = self.server(name, traceparent);
-        span.set(key::HTTP_ROUTE, Label::new(route));
+        span.label(key::HTTP_ROUTE, route);
         span
     }
 
@@ -79,6 +82,13 @@ impl Span {
     pub fn set(&self, key: Key, value: impl Into<AttrValue>) {
         if let Some(cx) = &self.0 {
             cx.span().set_attribute(KeyValue::new(key.as_str(), value.into().0));
+        }
+    }
+
+    /// Sets an attribute to an id, a route or the like; what is no [`Label`] is redacted. Free when off.
+    pub fn label(&self, key: Key, text: &str) {
+        if self.0.is_some() {
+            self.set(key, Label::new(text));
         }
     }
 
