@@ -1,0 +1,239 @@
+//! One channel's ear: samples to utterances, and the way to the channel's recogniser.
+
+use std::{sync::Arc, time::Instant};
+
+use dalston_audio::{AudioTime, FRAME_SAMPLES, Framer, Vad, VadKind};
+use dalston_engine_sdk::{StreamOptions, StreamingEngine};
+use dalston_protocol::realtime::{Endpointing, FinalCause};
+use tokio::sync::mpsc;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::{
+    backlog::Backlog,
+    endpointing::{Action, Endpointer},
+    inference::{Command, Inference, Outcome, Pace},
+};
+
+/// Commands under way to a recogniser. Only audio is many, and [`Backlog`] bounds that first.
+const COMMANDS: usize = 1024;
+/// Commands that one step of the session makes at the most; below this much room it takes nothing from the client.
+const ROOM: usize = 64;
+
+/// What the ear noticed, for the session to tell and count.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Noticed {
+    /// Speech began.
+    SpeechStart(AudioTime),
+    /// Speech ended.
+    SpeechEnd(AudioTime),
+    /// An utterance began.
+    Begin { utterance: u64 },
+    /// An utterance ended: its speech from `start` to `end`; the frame that decided it ended at `decided`.
+    Finish { utterance: u64, start: AudioTime, end: AudioTime, decided: AudioTime, cause: FinalCause },
+}
+
+/// Everything a recogniser is made of, shared by the channels of a session.
+#[derive(Clone)]
+pub(crate) struct Recognition {
+    pub(crate) engine: Arc<dyn StreamingEngine>,
+    pub(crate) options: StreamOptions,
+    pub(crate) pace: Pace,
+    pub(crate) backlog: Backlog,
+    pub(crate) outcomes: mpsc::Sender<Outcome>,
+}
+
+/// Hears one channel.
+pub(crate) struct Ear {
+    channel: u8,
+    vad_kind: VadKind,
+    /// Made by the first audio: an idle session has none.
+    vad: Option<Vad>,
+    vad_enabled: bool,
+    framer: Framer,
+    endpointer: Endpointer,
+    feed: Feed,
+}
+
+/// The way to the recogniser.
+struct Feed {
+    channel: u8,
+    /// Audio of the open utterance that goes out with the next command.
+    samples: Vec<i16>,
+    /// The recogniser's queue and its task, started by the first utterance. Without a queue it finishes what it has.
+    commands: Option<mpsc::Sender<Command>>,
+    task: Option<AbortOnDropHandle<()>>,
+    open: Option<Open>,
+    /// The flush that ends the utterance, while it does.
+    flush: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Open {
+    utterance: u64,
+    start: AudioTime,
+}
+
+impl Ear {
+    pub(crate) fn new(channel: u8, rules: Endpointing, vad_enabled: bool, vad_kind: VadKind) -> Self {
+        let feed = Feed { channel, samples: Vec::new(), commands: None, task: None, open: None, flush: None };
+        let endpointer = Endpointer::new(rules, vad_enabled);
+        Self { channel, vad_kind, vad: None, vad_enabled, framer: Framer::new(), endpointer, feed }
+    }
+
+    /// Whether this is the first channel, which answers for all.
+    pub(crate) fn is_first(&self) -> bool {
+        self.channel == 0
+    }
+
+    /// Whether the recogniser's queue can take what one step makes.
+    pub(crate) fn has_room(&self) -> bool {
+        self.feed.commands.as_ref().is_none_or(|commands| commands.capacity() >= ROOM)
+    }
+
+    pub(crate) fn set_rules(&mut self, rules: Endpointing) {
+        self.endpointer.set_rules(rules);
+    }
+
+    /// The recogniser works in another way from the next utterance on.
+    pub(crate) fn set_recognition(&self, recognition: &Recognition) {
+        // One that is not started yet will take them from the beginning; `send` passes it over.
+        self.feed.send(Command::Settings { options: recognition.options.clone(), pace: recognition.pace });
+    }
+
+    /// Hears more of the channel. `numbers` counts the session's utterances.
+    pub(crate) fn hear(
+        &mut self,
+        samples: &[i16],
+        numbers: &mut u64,
+        recognition: &Recognition,
+        mut noticed: impl FnMut(u8, Noticed),
+    ) {
+        let Self { channel, vad_kind, vad, vad_enabled, framer, endpointer, feed } = self;
+        framer.push(samples, |frame| {
+            let voiced = *vad_enabled && vad.get_or_insert_with(|| Vad::new(*vad_kind)).is_speech(frame);
+            let decided = endpointer.now() + AudioTime::from_samples(FRAME_SAMPLES as u64);
+            endpointer.frame(frame, voiced, &mut |action| {
+                feed.act(action, decided, numbers, recognition, &mut |n| noticed(*channel, n));
+            });
+        });
+    }
+
+    /// Sends the recogniser what it has not got yet.
+    pub(crate) fn hand_over(&mut self, recognition: &Recognition) {
+        self.feed.hand_over(recognition);
+    }
+
+    /// Ends the open utterance. A flush gets its answer in turn, also when nothing is open.
+    pub(crate) fn flush(
+        &mut self,
+        id: Option<String>,
+        answer: bool,
+        recognition: &Recognition,
+        mut noticed: impl FnMut(u8, Noticed),
+    ) -> bool {
+        let Self { channel, endpointer, feed, .. } = self;
+        let decided = endpointer.now();
+        feed.flush.clone_from(&id);
+        let was_open = endpointer.finish(FinalCause::Flush, &mut |action| {
+            feed.act(action, decided, &mut 0, recognition, &mut |n| noticed(*channel, n));
+        });
+        feed.flush = None;
+        if !was_open && answer {
+            feed.start(recognition);
+            feed.send(Command::Flushed { id });
+        }
+        was_open
+    }
+
+    /// Throws away the open utterance.
+    pub(crate) fn clear(&mut self, recognition: &Recognition) {
+        self.framer.clear();
+        let Self { endpointer, feed, .. } = self;
+        let decided = endpointer.now();
+        endpointer.clear(&mut |action| feed.act(action, decided, &mut 0, recognition, &mut |_| {}));
+    }
+
+    /// The stream is over: hears the last, incomplete frame, ends the open utterance and lets the recogniser finish.
+    pub(crate) fn finish(
+        &mut self,
+        numbers: &mut u64,
+        recognition: &Recognition,
+        mut noticed: impl FnMut(u8, Noticed),
+    ) {
+        let rest = self.framer.pending().len();
+        if rest > 0 {
+            self.hear(&[0; FRAME_SAMPLES][rest..], numbers, recognition, &mut noticed);
+        }
+        let Self { channel, endpointer, feed, .. } = self;
+        let decided = endpointer.now();
+        endpointer.finish(FinalCause::End, &mut |action| {
+            feed.act(action, decided, &mut 0, recognition, &mut |n| noticed(*channel, n));
+        });
+        feed.commands = None;
+    }
+}
+
+impl Feed {
+    fn act(
+        &mut self,
+        action: Action<'_>,
+        decided: AudioTime,
+        numbers: &mut u64,
+        recognition: &Recognition,
+        noticed: &mut impl FnMut(Noticed),
+    ) {
+        match action {
+            Action::SpeechStart(at) => noticed(Noticed::SpeechStart(at)),
+            Action::SpeechEnd(at) => noticed(Noticed::SpeechEnd(at)),
+            Action::Begin(start) => {
+                *numbers += 1;
+                let utterance = *numbers;
+                self.open = Some(Open { utterance, start });
+                self.start(recognition);
+                self.send(Command::Begin { utterance, start });
+                noticed(Noticed::Begin { utterance });
+            }
+            Action::Feed(samples) => self.samples.extend_from_slice(samples),
+            Action::Finish(end, cause) => {
+                self.hand_over(recognition);
+                let flush = self.flush.take();
+                self.send(Command::Finish { end, cause, flush, asked: Instant::now() });
+                if let Some(Open { utterance, start }) = self.open.take() {
+                    noticed(Noticed::Finish { utterance, start, end, decided, cause });
+                }
+            }
+            Action::Discard => {
+                self.samples.clear();
+                self.open = None;
+                self.send(Command::Discard);
+            }
+        }
+    }
+
+    fn start(&mut self, recognition: &Recognition) {
+        if self.task.is_some() {
+            return;
+        }
+        let (sender, commands) = mpsc::channel(COMMANDS);
+        let Recognition { engine, options, pace, backlog, outcomes } = recognition.clone();
+        let inference = Inference::new(engine, options, pace, self.channel, commands, backlog, outcomes);
+        self.commands = Some(sender);
+        self.task = Some(AbortOnDropHandle::new(tokio::spawn(inference.run())));
+    }
+
+    fn hand_over(&mut self, recognition: &Recognition) {
+        if self.samples.is_empty() {
+            return;
+        }
+        let samples = std::mem::take(&mut self.samples);
+        recognition.backlog.add(self.channel, samples.len());
+        self.send(Command::Audio(samples));
+    }
+
+    fn send(&self, command: Command) {
+        let Some(commands) = &self.commands else { return };
+        // The session makes sure of room before each step, so a refusal means that the recogniser's task is gone. It ends only with
+        // the session or by a panic of ours, which the lag budget or the deadline of the drain then turns into a close.
+        let _ = commands.try_send(command);
+    }
+}

@@ -1,0 +1,150 @@
+//! How far processing is behind the live audio, and how long that is borne.
+//!
+//! Lag is received minus processed audio, in true audio time at the client's own rate. What a client sends ahead of real time
+//! (a file at full speed, the catch-up after a network pause) is not lag: it is slowed by back-pressure instead. So lag is
+//! measured against a *playout clock*, which runs in real time and never ahead of what was received. For a client that
+//! sends at its own pace the two are the same.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// From when a client is warned, and when the session ends.
+#[derive(Debug, Clone, Copy)]
+pub struct LagLimits {
+    /// Lag from which the client is warned, at most once a second.
+    pub warning: Duration,
+    /// Lag that ends the session when it lasts for `grace`.
+    pub hard: Duration,
+    /// How long `hard` is borne.
+    pub grace: Duration,
+}
+
+impl Default for LagLimits {
+    fn default() -> Self {
+        Self { warning: Duration::from_secs(3), hard: Duration::from_secs(5), grace: Duration::from_secs(2) }
+    }
+}
+
+const WARNING_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What to do about the lag.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Verdict {
+    Fine,
+    Warn(Duration),
+    Exceeded(Duration),
+}
+
+/// Watches the lag of one session.
+#[derive(Debug)]
+pub(crate) struct LagBudget {
+    limits: LagLimits,
+    playout: Duration,
+    observed: Option<Instant>,
+    over_since: Option<Instant>,
+    warned: Option<Instant>,
+    lag: Duration,
+    max: Duration,
+}
+
+impl LagBudget {
+    pub(crate) fn new(limits: LagLimits) -> Self {
+        let zero = Duration::ZERO;
+        Self { limits, playout: zero, observed: None, over_since: None, warned: None, lag: zero, max: zero }
+    }
+
+    /// The lag when it was last observed.
+    pub(crate) fn lag(&self) -> Duration {
+        self.lag
+    }
+
+    /// The greatest lag that was observed.
+    pub(crate) fn max(&self) -> Duration {
+        self.max
+    }
+
+    /// Both are audio since the session's first sample.
+    pub(crate) fn observe(&mut self, now: Instant, received: Duration, processed: Duration) -> Verdict {
+        let passed = self.observed.map_or(Duration::ZERO, |then| now.saturating_duration_since(then));
+        self.observed = Some(now);
+        self.playout = (self.playout + passed).min(received);
+        self.lag = self.playout.saturating_sub(processed);
+        self.max = self.max.max(self.lag);
+
+        if self.lag < self.limits.hard {
+            self.over_since = None;
+        } else if now.saturating_duration_since(*self.over_since.get_or_insert(now)) >= self.limits.grace {
+            return Verdict::Exceeded(self.lag);
+        }
+        let silent = self.warned.is_none_or(|then| now.saturating_duration_since(then) >= WARNING_INTERVAL);
+        if self.lag >= self.limits.warning && silent {
+            self.warned = Some(now);
+            return Verdict::Warn(self.lag);
+        }
+        Verdict::Fine
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Observes every 100 ms for `seconds`; `at` gives received and processed audio, in seconds, after so many seconds.
+    /// Returns the warnings and the moment at which the budget was exceeded.
+    fn run(seconds: f64, at: impl Fn(f64) -> (f64, f64)) -> (usize, Option<f64>) {
+        let start = Instant::now();
+        let mut budget = LagBudget::new(LagLimits::default());
+        let mut warnings = 0;
+        for tick in 0..=(seconds * 10.0) as u32 {
+            let t = f64::from(tick) / 10.0;
+            let (received, processed) = at(t);
+            let now = start + Duration::from_millis(u64::from(tick) * 100);
+            match budget.observe(now, Duration::from_secs_f64(received), Duration::from_secs_f64(processed)) {
+                Verdict::Fine => {}
+                Verdict::Warn(_) => warnings += 1,
+                Verdict::Exceeded(_) => return (warnings, Some(t)),
+            }
+        }
+        (warnings, None)
+    }
+
+    #[test]
+    fn an_engine_that_keeps_up_has_no_lag() {
+        assert_eq!(run(60.0, |t| (t, (t - 0.2).max(0.0))), (0, None));
+    }
+
+    #[test]
+    fn a_stalled_engine_is_warned_of_from_3_seconds_and_ends_the_session_after_7() {
+        assert_eq!(run(60.0, |t| (t, 0.0)), (4, Some(7.0)));
+    }
+
+    #[test]
+    fn a_short_stall_is_borne() {
+        assert_eq!(run(60.0, |t| (t, if t < 6.0 { 0.0 } else { t })), (3, None));
+    }
+
+    #[test]
+    fn audio_sent_ahead_of_real_time_is_not_lag() {
+        assert_eq!(run(60.0, |t| (t * 20.0, (t * 8.0 + 1.0).min(t * 20.0))), (0, None));
+    }
+
+    #[test]
+    fn a_flood_does_not_hide_a_stalled_engine() {
+        assert_eq!(run(60.0, |t| ((t * 20.0).min(10.0), 0.0)).1, Some(7.0));
+    }
+
+    #[test]
+    fn catching_up_after_a_network_pause_is_not_lag() {
+        let received = |t: f64| {
+            if t < 10.0 {
+                t
+            } else if t < 30.0 {
+                10.0
+            } else {
+                t
+            }
+        };
+        assert_eq!(run(60.0, |t| (received(t), received(t).min(10.0 + (t - 30.0).max(0.0) * 8.0))), (0, None));
+    }
+}

@@ -1,0 +1,283 @@
+//! One live session, from its first byte to its close.
+//!
+//! ```text
+//! bytes ─ Intake ─ Ear (frames, VAD, endpointing) ─▶ queue ─▶ Inference ─▶ outcomes ─▶ client
+//!         └──── this task, never waits for an engine ────┘    └─ own task ─┘
+//! ```
+//!
+//! The session takes the client's messages in order and one step at a time. It takes nothing more while a recogniser's queue
+//! is full, so the link fills, the gateway stops reading, and TCP slows the client. It ends in exactly one way ([`End`]), and
+//! unless the client is at fault or the engine hangs, everything received before is answered first.
+
+mod audio;
+mod ending;
+mod report;
+
+use std::{sync::Arc, time::Duration};
+
+use dalston_audio::{Encoding, Format, Intake};
+use dalston_engine_sdk::{StreamOptions, StreamingEngine};
+use dalston_protocol::{
+    ApiError, Close, ErrorCode,
+    realtime::{ClientMessage, ConfigUpdate, ServerMessage, SessionInfo},
+};
+use dalston_session_router::link::{FromWorker, SessionOffer, ToWorker};
+use dalston_telemetry::{SessionStart, SessionTrace};
+use tokio::{sync::mpsc, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+pub(crate) use self::ending::End;
+use self::{audio::Pending, report::Told};
+use crate::{
+    RealtimeConfig, Shared,
+    backlog::Backlog,
+    ear::{Ear, Recognition},
+    inference::{Outcome, Pace},
+    lag::{LagBudget, Verdict},
+    transcript::Transcript,
+};
+
+/// Outcomes under way from the recognisers. When full, they wait: the client is not reading.
+const OUTCOMES: usize = 16;
+/// How often the lag is looked at while a recogniser is behind and nothing else happens.
+const LAG_TICK: Duration = Duration::from_millis(250);
+
+/// One session of a worker.
+pub(crate) struct Session {
+    shared: Arc<Shared>,
+    offer: SessionOffer,
+    intake: Intake,
+    ears: Vec<Ear>,
+    recognition: Recognition,
+    /// A message of audio that is not heard to its end yet.
+    pending: Option<Pending>,
+    utterances: u64,
+    lag: LagBudget,
+    trace: SessionTrace,
+    transcript: Transcript,
+    told: Told,
+    client: mpsc::Sender<FromWorker>,
+}
+
+/// What a session is served with.
+pub(crate) struct Service {
+    pub(crate) engine: Arc<dyn StreamingEngine>,
+    /// The language, resolved.
+    pub(crate) language: String,
+}
+
+impl Session {
+    /// # Errors
+    /// Names the parameter that cannot be served.
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        offer: SessionOffer,
+        service: Service,
+        client: mpsc::Sender<FromWorker>,
+    ) -> Result<(Self, mpsc::Receiver<Outcome>), ApiError> {
+        let asked = &offer.config;
+        let settings = &shared.config;
+        let encoding: Encoding = asked.encoding.parse().map_err(|e| ApiError::param("encoding", format!("{e}")))?;
+        let format = Format::new(encoding, asked.sample_rate, asked.channels.into())
+            .map_err(|e| ApiError::param("sample_rate", format!("{e}")))?;
+        let ears = (0..asked.channels)
+            .map(|channel| Ear::new(channel, asked.endpointing, asked.enable_vad, settings.vad))
+            .collect();
+        let (outcomes, results) = mpsc::channel(OUTCOMES);
+        let trace = begin_trace(&shared, &offer, &service);
+        let recognition = Recognition {
+            options: StreamOptions {
+                language: service.language,
+                profile: settings.profile,
+                vocabulary: asked.vocabulary.clone(),
+            },
+            pace: pace(settings, asked.interim_results),
+            backlog: Backlog::default(),
+            outcomes,
+            engine: service.engine,
+        };
+        let lag = LagBudget::new(settings.lag);
+        let session = Self {
+            intake: Intake::new(format),
+            ears,
+            recognition,
+            pending: None,
+            utterances: 0,
+            lag,
+            trace,
+            transcript: Transcript::default(),
+            told: Told::new(asked.channels),
+            client,
+            shared,
+            offer,
+        };
+        Ok((session, results))
+    }
+
+    /// Serves the session to its end. The last thing it sends is the close.
+    pub(crate) async fn run(
+        mut self,
+        mut from_client: mpsc::Receiver<ToWorker>,
+        mut outcomes: mpsc::Receiver<Outcome>,
+        drain: CancellationToken,
+    ) -> Close {
+        let end = match self.begin().await {
+            Ok(()) => self.listen(&mut from_client, &mut outcomes, &drain).await,
+            Err(end) => end,
+        };
+        // Whatever the gateway still sends has nobody to hear it.
+        drop(from_client);
+        self.end(end, outcomes).await
+    }
+
+    async fn begin(&mut self) -> Result<(), End> {
+        let Recognition { engine, options, .. } = &self.recognition;
+        let SessionOffer { session_id, request_id, config, .. } = &self.offer;
+        let begin = ServerMessage::SessionBegin {
+            session_id: session_id.clone(),
+            request_id: request_id.clone(),
+            trace_id: self.trace.trace_id(),
+            config: SessionInfo {
+                sample_rate: config.sample_rate,
+                encoding: config.encoding.clone(),
+                channels: config.channels,
+                language: options.language.clone(),
+                model: engine.capabilities().full_name(),
+            },
+        };
+        self.tell(begin).await
+    }
+
+    /// Everything between `session.begin` and the reason to end.
+    async fn listen(
+        &mut self,
+        from_client: &mut mpsc::Receiver<ToWorker>,
+        outcomes: &mut mpsc::Receiver<Outcome>,
+        drain: &CancellationToken,
+    ) -> End {
+        // Set when the worker drains: what the link still holds was received, so it is heard before the end.
+        let mut draining = false;
+        loop {
+            let step = tokio::select! {
+                // Outcomes first: a client that floods must not starve its own transcripts.
+                biased;
+                Some(outcome) = outcomes.recv() => self.report(outcome).await,
+                () = drain.cancelled(), if !draining => {
+                    draining = true;
+                    from_client.close();
+                    Ok(())
+                }
+                () = self.recognition.backlog.shrunk(), if !self.has_room() => Ok(()),
+                () = tokio::time::sleep(LAG_TICK), if self.is_behind() => self.watch_lag().await,
+                message = from_client.recv(), if self.pending.is_none() && self.has_room() => match message {
+                    Some(message) => self.take(message).await,
+                    None if draining => Err(End::Drained),
+                    None => Err(End::ClientGone),
+                },
+                () = std::future::ready(()), if self.pending.is_some() && self.has_room() => self.hear_more().await,
+            };
+            if let Err(end) = step {
+                return end;
+            }
+        }
+    }
+
+    /// Whether the next step can be taken without waiting for a recogniser.
+    fn has_room(&self) -> bool {
+        self.recognition.backlog.has_room() && self.ears.iter().all(Ear::has_room)
+    }
+
+    fn is_behind(&self) -> bool {
+        self.pending.is_some() || self.recognition.backlog.audio().samples() > 0
+    }
+
+    async fn take(&mut self, message: ToWorker) -> Result<(), End> {
+        match message {
+            ToWorker::Audio(bytes) => {
+                self.pending = Some(Pending::new(bytes));
+                self.hear_more().await
+            }
+            ToWorker::Message(message) => self.obey(*message).await,
+            ToWorker::Close(close) => Err(End::Asked(*close)),
+        }
+    }
+
+    async fn obey(&mut self, message: ClientMessage) -> Result<(), End> {
+        match message {
+            ClientMessage::Config(update) => self.configure(&update).await,
+            ClientMessage::Flush { id } => self.flush(id).await,
+            ClientMessage::Clear => {
+                let Self { ears, recognition, .. } = self;
+                ears.iter_mut().for_each(|ear| ear.clear(recognition));
+                Ok(())
+            }
+            ClientMessage::Keepalive => Ok(()),
+            ClientMessage::End => Err(End::Requested),
+        }
+    }
+
+    /// Other settings from here on. A language that the model does not have keeps the old one.
+    async fn configure(&mut self, update: &ConfigUpdate) -> Result<(), End> {
+        let rules = self.offer.config.endpointing.updated(update).map_err(End::BadRequest)?;
+        self.offer.config.endpointing = rules;
+        self.ears.iter_mut().for_each(|ear| ear.set_rules(rules));
+        if let Some(wanted) = update.interim_results {
+            self.recognition.pace = pace(&self.shared.config, wanted);
+        }
+        let refused = update.language.as_ref().and_then(|wanted| self.set_language(wanted).err());
+        self.ears.iter().for_each(|ear| ear.set_recognition(&self.recognition));
+        match refused {
+            Some(error) => self.tell(ServerMessage::error(&error, true)).await,
+            None => Ok(()),
+        }
+    }
+
+    fn set_language(&mut self, wanted: &str) -> Result<(), ApiError> {
+        let languages = &self.recognition.engine.capabilities().languages;
+        let Some(language) = languages.resolve(wanted) else {
+            let name = self.recognition.engine.capabilities().full_name();
+            let message =
+                format!("language={wanted:?} is not one of {name}; {} stays", self.recognition.options.language);
+            return Err(ApiError {
+                param: Some("language".into()),
+                ..ApiError::new(ErrorCode::LanguageNotSupported, message)
+            });
+        };
+        self.recognition.options.language = language;
+        Ok(())
+    }
+
+    async fn watch_lag(&mut self) -> Result<(), End> {
+        let received = self.intake.received().duration();
+        let waiting = self.recognition.backlog.audio().duration();
+        match self.lag.observe(Instant::now(), received, received.saturating_sub(waiting)) {
+            Verdict::Fine => Ok(()),
+            Verdict::Warn(lag) => self.warn_of_lag(lag).await,
+            Verdict::Exceeded(lag) => Err(End::LagExceeded(lag)),
+        }
+    }
+}
+
+fn pace(settings: &RealtimeConfig, interim_results: bool) -> Pace {
+    let partial_every = interim_results.then_some(settings.partial_interval);
+    Pace {
+        partial_every: partial_every.map(|every| dalston_audio::AudioTime::from_millis(every.as_millis() as u64)),
+        deadline: settings.engine_deadline,
+    }
+}
+
+fn begin_trace(shared: &Shared, offer: &SessionOffer, service: &Service) -> SessionTrace {
+    let capabilities = service.engine.capabilities();
+    let start = SessionStart {
+        session_id: offer.session_id.as_str(),
+        request_id: offer.request_id.as_str(),
+        worker_id: shared.worker_id.as_str(),
+        engine_id: &capabilities.engine_id,
+        model: &capabilities.model,
+        language: &service.language,
+        encoding: &offer.config.encoding,
+        sample_rate: offer.config.sample_rate,
+        channels: offer.config.channels,
+    };
+    SessionTrace::begin(&shared.tracers, &offer.trace, &start)
+}

@@ -1,0 +1,213 @@
+//! How a session ends: in exactly one way, told to the client, the trace and the log alike.
+
+use std::time::{Duration, Instant};
+
+use dalston_engine_sdk::EngineError;
+use dalston_protocol::{ApiError, Close, CloseCode, ErrorCode, realtime::ServerMessage};
+use dalston_session_router::link::FromWorker;
+use dalston_telemetry::{Lap, SessionOutcome, SessionTotals};
+use tokio::sync::mpsc;
+
+use super::Session;
+use crate::inference::Outcome;
+
+/// Why a session ends.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum End {
+    /// The client said `end`.
+    Requested,
+    /// The client went away.
+    ClientGone,
+    /// The gateway asks for this close.
+    Asked(Close),
+    /// The worker is going down.
+    Drained,
+    /// The client does not read what it is sent.
+    NotReading,
+    /// A message asks for what is not allowed.
+    BadRequest(ApiError),
+    /// The engine fell too far behind.
+    LagExceeded(Duration),
+    /// The engine fails again and again.
+    EngineFailed(EngineError),
+    /// The engine did not answer for what was received within this time of the end.
+    NotAnswered(Duration),
+}
+
+impl End {
+    /// Whether what was received is answered first. Not where the client is at fault, and not where the engine is.
+    fn answers_the_rest(&self) -> bool {
+        match self {
+            Self::Requested | Self::ClientGone | Self::Drained => true,
+            Self::Asked(close) => {
+                matches!(close.code, CloseCode::Normal | CloseCode::Restart | CloseCode::Timeout | CloseCode::Internal)
+            }
+            Self::NotReading
+            | Self::BadRequest(_)
+            | Self::LagExceeded(_)
+            | Self::EngineFailed(_)
+            | Self::NotAnswered(_) => false,
+        }
+    }
+
+    /// What the client is told before the close, if anything went wrong that it does not know of.
+    fn error(&self) -> Option<ApiError> {
+        let seconds = |d: &Duration| d.as_secs_f64();
+        match self {
+            Self::Requested | Self::ClientGone | Self::Asked(_) | Self::Drained => None,
+            Self::NotReading => {
+                Some(ApiError::new(ErrorCode::ClientNotReading, "the client does not read what it is sent"))
+            }
+            Self::BadRequest(error) => Some(error.clone()),
+            Self::LagExceeded(lag) => Some(ApiError::new(
+                ErrorCode::LagExceeded,
+                format!("recognition fell {:.1} s behind the audio; send less at once or add capacity", seconds(lag)),
+            )),
+            Self::EngineFailed(error) => {
+                Some(ApiError::new(ErrorCode::EngineFailed, format!("the engine fails again and again: {error}")))
+            }
+            Self::NotAnswered(deadline) => Some(ApiError::new(
+                ErrorCode::EngineFailed,
+                format!("the engine did not answer for all audio within {:.0} s of the end", seconds(deadline)),
+            )),
+        }
+    }
+
+    fn close(&self) -> Close {
+        match self {
+            Self::Requested => Close::normal(),
+            Self::ClientGone => Close::new(CloseCode::Normal, "the client went away"),
+            Self::Asked(close) => close.clone(),
+            Self::Drained => Close::new(CloseCode::Restart, "the server is going down; connect again"),
+            other => other.error().map_or_else(Close::normal, |error| error.close()),
+        }
+    }
+
+    fn outcome(&self) -> SessionOutcome {
+        match self {
+            Self::Requested => SessionOutcome::Completed,
+            Self::ClientGone => SessionOutcome::ClientGone,
+            Self::Drained => SessionOutcome::Drained,
+            Self::NotReading => SessionOutcome::SlowReader,
+            Self::BadRequest(_) => SessionOutcome::BadRequest,
+            Self::LagExceeded(_) => SessionOutcome::LagExceeded,
+            Self::EngineFailed(_) | Self::NotAnswered(_) => SessionOutcome::EngineFailed,
+            Self::Asked(close) => asked_outcome(close.code),
+        }
+    }
+}
+
+/// The gateway knows better why it asked; this is what the code alone tells.
+fn asked_outcome(code: CloseCode) -> SessionOutcome {
+    match code {
+        CloseCode::Normal => SessionOutcome::Completed,
+        CloseCode::TooLarge => SessionOutcome::TooLarge,
+        CloseCode::Restart => SessionOutcome::Drained,
+        CloseCode::LagExceeded => SessionOutcome::LagExceeded,
+        CloseCode::BadRequest => SessionOutcome::BadRequest,
+        CloseCode::Unauthorized | CloseCode::Forbidden => SessionOutcome::Unauthorized,
+        CloseCode::NotFound => SessionOutcome::NotFound,
+        CloseCode::Timeout => SessionOutcome::ClientIdle,
+        CloseCode::RateLimited => SessionOutcome::RateLimited,
+        CloseCode::NoCapacity => SessionOutcome::NoCapacity,
+        CloseCode::Internal => SessionOutcome::Internal,
+    }
+}
+
+impl Session {
+    /// Answers the rest if that is due, says the last words and closes.
+    pub(super) async fn end(mut self, reason: End, outcomes: mpsc::Receiver<Outcome>) -> Close {
+        let began = Instant::now();
+        let received = self.intake.received();
+        let reason = match reason {
+            reason if reason.answers_the_rest() => self.answer_the_rest(reason, outcomes).await,
+            reason => reason,
+        };
+        let close = reason.close();
+        self.trace.close(Lap::between(began, Instant::now()), reason.outcome(), close.code.as_u16());
+        if let Some(error) = reason.error() {
+            // Best effort: the reason stands in the close frame too.
+            let _ = self.tell(ServerMessage::error(&error, false)).await;
+        }
+        let Self { trace, transcript, told, client, offer, lag, utterances, shared, .. } = self;
+        trace.end(&SessionTotals {
+            outcome: reason.outcome(),
+            close_code: close.code.as_u16(),
+            audio: received.duration(),
+            speech: told.speech,
+            utterances,
+            lag_max: lag.max(),
+            dropped_events: told.dropped,
+        });
+        tracing::info!(
+            event = "session_ended",
+            session_id = %offer.session_id,
+            request_id = %offer.request_id,
+            outcome = reason.outcome().as_str(),
+            close_code = close.code.as_u16(),
+            audio_seconds = received.seconds(),
+            utterances,
+            "session ended"
+        );
+        let mut last_words = Vec::with_capacity(2);
+        if reason.answers_the_rest() {
+            let end = transcript.into_end(offer.session_id, received.seconds(), told.speech.as_secs_f64());
+            last_words.push(FromWorker::Event(Box::new(ServerMessage::SessionEnd(end))));
+        }
+        last_words.push(FromWorker::Closed(Box::new(close.clone())));
+        for message in last_words {
+            // A client that is gone or does not read needs no last words.
+            let _ = tokio::time::timeout(shared.config.write_deadline, client.send(message)).await;
+        }
+        close
+    }
+
+    /// Lets the recognisers finish and tells what they say. The reason to end, or the one that came instead.
+    async fn answer_the_rest(&mut self, reason: End, mut outcomes: mpsc::Receiver<Outcome>) -> End {
+        let deadline = self.shared.config.drain_deadline;
+        let answers = async {
+            let mut told = Ok(());
+            let noticed = self.hear_the_end();
+            told = told.and(self.notice(noticed, Instant::now()).await);
+            // Without this one, the outcomes end when the last recogniser does.
+            let (closed, _) = mpsc::channel(1);
+            self.recognition.outcomes = closed;
+            while let Some(outcome) = outcomes.recv().await {
+                told = told.and(self.report(outcome).await);
+            }
+            told
+        };
+        match tokio::time::timeout(deadline, answers).await {
+            Err(_) => End::NotAnswered(deadline),
+            // A client that went away meanwhile changes nothing for one that had said `end`.
+            Ok(Ok(()) | Err(End::ClientGone)) => reason,
+            Ok(Err(other)) => other,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_end_has_one_close_code_and_a_reason_unless_it_is_done() {
+        let check = |end: End, code: CloseCode, outcome: SessionOutcome| {
+            let close = end.close();
+            assert_eq!((close.code, end.outcome()), (code, outcome), "{end:?}");
+            assert_eq!(close.reason.is_empty(), end == End::Requested, "{end:?}");
+        };
+        let second = Duration::from_secs(1);
+        check(End::Requested, CloseCode::Normal, SessionOutcome::Completed);
+        check(End::ClientGone, CloseCode::Normal, SessionOutcome::ClientGone);
+        check(End::Drained, CloseCode::Restart, SessionOutcome::Drained);
+        check(End::NotReading, CloseCode::Timeout, SessionOutcome::SlowReader);
+        check(End::BadRequest(ApiError::param("x", "y")), CloseCode::BadRequest, SessionOutcome::BadRequest);
+        check(End::LagExceeded(second), CloseCode::LagExceeded, SessionOutcome::LagExceeded);
+        let failed = EngineError::Failed("no".into());
+        check(End::EngineFailed(failed), CloseCode::Internal, SessionOutcome::EngineFailed);
+        check(End::NotAnswered(second), CloseCode::Internal, SessionOutcome::EngineFailed);
+        let asked = Close::new(CloseCode::Timeout, "idle");
+        check(End::Asked(asked), CloseCode::Timeout, SessionOutcome::ClientIdle);
+    }
+}

@@ -1,0 +1,271 @@
+//! A worker behind a real in-process link, and an engine that does as it is told.
+
+#![allow(dead_code, reason = "each test file uses its own part")]
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use dalston_engine_sdk::{
+    Capabilities, EngineError, Hypothesis, Languages, Recognizer, StreamOptions, StreamingEngine, Word,
+};
+use dalston_protocol::{
+    Close, LeaseId, RequestId, SessionId,
+    realtime::{ClientMessage, ServerMessage, SessionConfig, SessionEnd, TranscriptFinal},
+};
+use dalston_realtime::{RealtimeConfig, Worker};
+use dalston_session_router::{
+    Address, InProcessRegistry, Membership, Registry,
+    link::{FromWorker, InProcessLink, Refusal, SessionChannel, SessionOffer, ToWorker, WorkerLink, in_process},
+};
+use dalston_telemetry::{Metrics, TraceContext, Tracers};
+use futures_util::{FutureExt, future::BoxFuture};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// What an engine does at a call; the number counts the calls of `accept` of all its recognisers from 1.
+pub type Script = fn(accept: u64) -> Deed;
+
+/// One of the things that engines do.
+pub enum Deed {
+    Work,
+    Take(Duration),
+    Fail,
+    Panic,
+    Hang,
+}
+
+/// An engine whose words say exactly which audio it heard: `<samples>:<checksum>`.
+pub struct Scripted {
+    capabilities: Capabilities,
+    script: Script,
+    accepts: Arc<std::sync::atomic::AtomicU64>,
+}
+
+impl Scripted {
+    pub fn engine(script: Script) -> Arc<dyn StreamingEngine> {
+        let capabilities = Capabilities {
+            engine_id: "scripted".into(),
+            model: "test".into(),
+            version: "1".into(),
+            languages: Languages::Only(vec!["en".into(), "de".into()]),
+            partials: true,
+            word_timestamps: true,
+            confidence: true,
+            vocabulary: false,
+            punctuation: false,
+            max_streams: None,
+        };
+        Arc::new(Self { capabilities, script, accepts: Arc::default() })
+    }
+
+    pub fn working() -> Arc<dyn StreamingEngine> {
+        Self::engine(|_| Deed::Work)
+    }
+}
+
+impl StreamingEngine for Scripted {
+    fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    fn open(&self, _: StreamOptions) -> Result<Box<dyn Recognizer>, EngineError> {
+        let (script, accepts) = (self.script, self.accepts.clone());
+        Ok(Box::new(Hearing { script, accepts, samples: 0, checksum: 0 }))
+    }
+}
+
+struct Hearing {
+    script: Script,
+    accepts: Arc<std::sync::atomic::AtomicU64>,
+    samples: u64,
+    checksum: u64,
+}
+
+impl Hearing {
+    fn hypothesis(&self) -> Hypothesis {
+        let text = format!("{}:{:x}", self.samples, self.checksum);
+        let end = self.samples as f64 / 16_000.0;
+        let words = vec![Word { text: text.clone(), start: 0.0, end, confidence: Some(0.5) }];
+        Hypothesis { text, words, confidence: Some(0.5) }
+    }
+}
+
+impl Recognizer for Hearing {
+    fn accept<'a>(
+        &'a mut self,
+        samples: &'a [i16],
+        want_partial: bool,
+    ) -> BoxFuture<'a, Result<Option<Hypothesis>, EngineError>> {
+        async move {
+            let call = self.accepts.fetch_add(1, std::sync::atomic::Ordering::SeqCst) + 1;
+            match (self.script)(call) {
+                Deed::Work => {}
+                Deed::Take(time) => tokio::time::sleep(time).await,
+                Deed::Fail => return Err(EngineError::Failed("as scripted".into())),
+                Deed::Panic => panic!("as scripted"),
+                Deed::Hang => std::future::pending().await,
+            }
+            self.samples += samples.len() as u64;
+            self.checksum = samples.iter().fold(self.checksum, |sum, &s| sum.wrapping_mul(31).wrapping_add(s as u64));
+            Ok(want_partial.then(|| self.hypothesis()))
+        }
+        .boxed()
+    }
+
+    fn finish(&mut self) -> BoxFuture<'_, Result<Hypothesis, EngineError>> {
+        async move {
+            let hypothesis = self.hypothesis();
+            self.reset();
+            Ok(hypothesis)
+        }
+        .boxed()
+    }
+
+    fn reset(&mut self) {
+        (self.samples, self.checksum) = (0, 0);
+    }
+}
+
+/// A running worker.
+pub struct Stage {
+    link: InProcessLink,
+    shutdown: CancellationToken,
+    pub worker: JoinHandle<()>,
+}
+
+impl Stage {
+    pub async fn new(engine: Arc<dyn StreamingEngine>) -> Self {
+        Self::with(engine, RealtimeConfig::default()).await
+    }
+
+    pub async fn with(engine: Arc<dyn StreamingEngine>, config: RealtimeConfig) -> Self {
+        let worker = Worker::new(config, vec![engine], Arc::new(Metrics::new()), Tracers::default());
+        let registry: Arc<dyn Registry> = Arc::new(InProcessRegistry::default());
+        let record = worker.record(Address::InProcess);
+        let membership = Membership::join(registry, record, Duration::from_secs(5)).await.unwrap();
+        let (link, port) = in_process();
+        let shutdown = CancellationToken::new();
+        let worker = tokio::spawn(worker.run(port, membership, shutdown.clone()));
+        Self { link, shutdown, worker }
+    }
+
+    pub fn drain(&self) {
+        self.shutdown.cancel();
+    }
+
+    pub async fn try_open(&self, config: SessionConfig) -> Result<Client, Refusal> {
+        let offer = SessionOffer {
+            session_id: SessionId::generate(),
+            request_id: RequestId::generate(),
+            tenant: "test".into(),
+            lease: LeaseId::generate(),
+            config,
+            trace: TraceContext::none(),
+        };
+        Ok(Client { channel: self.link.open(offer).await? })
+    }
+
+    pub async fn open(&self, config: SessionConfig) -> Client {
+        self.try_open(config).await.expect("the worker takes the session")
+    }
+}
+
+/// The gateway's end, as a client would drive it.
+pub struct Client {
+    pub channel: SessionChannel,
+}
+
+impl Client {
+    pub async fn audio(&self, bytes: impl Into<Bytes>) {
+        // A worker that has closed takes nothing more, which its close says better.
+        let _ = self.channel.to_worker.send(ToWorker::Audio(bytes.into())).await;
+    }
+
+    pub async fn say(&self, message: ClientMessage) {
+        let _ = self.channel.to_worker.send(ToWorker::Message(Box::new(message))).await;
+    }
+
+    pub async fn next(&mut self) -> FromWorker {
+        self.channel.from_worker.recv().await.expect("a close before the end")
+    }
+
+    /// Everything up to the close.
+    pub async fn rest(mut self) -> Heard {
+        let mut heard = Heard { events: Vec::new(), close: Close::normal() };
+        loop {
+            match self.next().await {
+                FromWorker::Event(event) => heard.events.push(*event),
+                FromWorker::Closed(close) => {
+                    heard.close = *close;
+                    assert!(self.channel.from_worker.recv().await.is_none(), "something followed the close");
+                    return heard;
+                }
+            }
+        }
+    }
+
+    /// Sends all of it and `end`, and hears everything.
+    pub async fn stream(self, chunks: impl Iterator<Item = Vec<u8>> + Send + 'static) -> Heard {
+        let sender = self.channel.to_worker.clone();
+        let sending = tokio::spawn(async move {
+            for chunk in chunks {
+                if sender.send(ToWorker::Audio(chunk.into())).await.is_err() {
+                    return;
+                }
+            }
+            let _ = sender.send(ToWorker::Message(Box::new(ClientMessage::End))).await;
+        });
+        let heard = self.rest().await;
+        sending.await.unwrap();
+        heard
+    }
+}
+
+/// What a session said.
+#[derive(Debug)]
+pub struct Heard {
+    pub events: Vec<ServerMessage>,
+    pub close: Close,
+}
+
+impl Heard {
+    pub fn finals(&self) -> Vec<&TranscriptFinal> {
+        self.events
+            .iter()
+            .filter_map(|event| match event {
+                ServerMessage::Final(said) => Some(said),
+                _ => None,
+            })
+            .collect()
+    }
+
+    pub fn session_end(&self) -> Option<&SessionEnd> {
+        match self.events.last() {
+            Some(ServerMessage::SessionEnd(end)) => Some(end),
+            _ => None,
+        }
+    }
+
+    pub fn count(&self, wanted: impl Fn(&ServerMessage) -> bool) -> usize {
+        self.events.iter().filter(|event| wanted(event)).count()
+    }
+}
+
+/// Settings under which exactly what was sent is one utterance.
+pub fn without_vad() -> SessionConfig {
+    SessionConfig { enable_vad: false, word_timestamps: true, ..SessionConfig::default() }
+}
+
+/// `seconds` of 16 kHz audio in which every sample differs from its neighbours.
+pub fn noise(seconds: f64) -> Vec<u8> {
+    let samples = (seconds * 16_000.0) as u32;
+    (0..samples).flat_map(|i| (i.wrapping_mul(2_654_435_761) >> 16).to_le_bytes()[..2].to_vec()).collect()
+}
+
+/// Real enough speech: the project's demo recording, 16 kHz, with pauses between its sentences.
+pub fn speech() -> Vec<u8> {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../demo/demo.wav");
+    let wav = std::fs::read(path).expect("the demo recording is part of the project");
+    let data = wav.windows(4).position(|w| w == b"data").expect("a WAV file has data") + 8;
+    wav[data..].to_vec()
+}
