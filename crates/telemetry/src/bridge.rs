@@ -4,7 +4,7 @@
 //! which `tracing` has. Whoever writes `tracing::info_span!("load_model")` in a crate of ours still finds it in the waterfall, in
 //! the lane of that crate's component and below the catalogue span that is current. Three things stay out:
 //!
-//! * spans of other crates: the exporter's own transport would trace itself;
+//! * spans of other crates (the exporter's own transport would trace itself), and those below `info`;
 //! * spans that only lend fields to log lines ([`crate::logs::scope`]);
 //! * whatever a session's hot path might open: [`TakesNoChildren`] marks its context.
 
@@ -14,10 +14,10 @@ use std::time::SystemTime;
 use opentelemetry::trace::{Span, SpanBuilder, SpanContext, Status, TraceContextExt, Tracer};
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::trace::Span as SdkSpan;
-use tracing::Subscriber;
-use tracing_subscriber::filter::FilterFn;
+use tracing::{Level, Metadata, Subscriber};
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::{FilterFn, LevelFilter};
 use tracing_subscriber::registry::LookupSpan;
-use tracing_subscriber::{Layer, filter};
 
 use crate::component::Component;
 use crate::names::SCOPE_TARGET;
@@ -42,11 +42,13 @@ where
 }
 
 fn our_spans() -> FilterFn {
-    filter::filter_fn(|metadata| {
-        let target = metadata.target();
-        let is_ours = target.starts_with("dalston") && target != SCOPE_TARGET;
-        metadata.is_span() && is_ours && !target.starts_with("dalston_telemetry")
-    })
+    FilterFn::new(is_ours as fn(&Metadata<'_>) -> bool).with_max_level_hint(LevelFilter::INFO)
+}
+
+fn is_ours(metadata: &Metadata<'_>) -> bool {
+    let target = metadata.target();
+    let is_ours = target.starts_with("dalston") && target != SCOPE_TARGET;
+    metadata.is_span() && is_ours && *metadata.level() <= Level::INFO
 }
 
 /// Gives a span to the provider of the component that its target names.

@@ -8,14 +8,14 @@
 //! name over one shared connection. It has a runtime of its own because the gRPC client needs one to exist, and because on the
 //! server's runtime a flush would wait for the very thread that it blocks.
 
-use std::sync::mpsc as std_mpsc;
+use std::sync::{Arc, mpsc as std_mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use opentelemetry_otlp::{SpanExporter as OtlpExporter, WithTonicConfig};
 use opentelemetry_sdk::trace::{SpanData, SpanExporter};
 use prometheus_client::metrics::counter::Counter;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 
 use crate::component::{Component, ServiceNames};
 use crate::options::Options;
@@ -24,7 +24,7 @@ use crate::{TelemetryError, tracers};
 
 /// Spans per request. 512 spans of ours are about 200 KiB, far from the 4 MiB at which gRPC servers refuse.
 const BATCH: usize = 512;
-/// An ended span waits at most this long for company.
+/// An ended span waits at most this long for company; a queue that is half full does not wait at all.
 const LINGER: Duration = Duration::from_millis(500);
 /// A collector that has not answered by then gets no longer wait.
 const EXPORT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -61,13 +61,18 @@ struct Ended {
 #[derive(Clone, Debug)]
 pub(crate) struct SpanQueue {
     sender: mpsc::Sender<Ended>,
+    half_full: Arc<Notify>,
     counters: SpanCounters,
 }
 
 impl SpanQueue {
     pub(crate) fn push(&self, component: Component, span: SpanData) {
         match self.sender.try_send(Ended { component, span }) {
-            Ok(()) => {}
+            Ok(()) => {
+                if self.sender.capacity() <= self.sender.max_capacity() / 2 {
+                    self.half_full.notify_one();
+                }
+            }
             Err(mpsc::error::TrySendError::Full(_)) => {
                 self.counters.dropped_queue_full.inc();
             }
@@ -83,7 +88,7 @@ impl SpanQueue {
 pub(crate) struct ExporterThread {
     /// Set once: deliver what is queued until then, and end.
     stop: watch::Sender<Option<Instant>>,
-    /// Capacity 1: a second flush waits for the first in `blocking_send`'s stead by being refused.
+    /// Capacity 1: a second flush at the same time is refused, and says that it did not deliver.
     flush: mpsc::Sender<std_mpsc::SyncSender<bool>>,
     ended: std_mpsc::Receiver<()>,
 }
@@ -104,9 +109,11 @@ impl ExporterThread {
         let (stop, stopping) = watch::channel(None);
         let (flush, flushes) = mpsc::channel(1);
         let (ending, ended) = std_mpsc::sync_channel(1);
+        let half_full = Arc::new(Notify::new());
         let worker = Worker {
             exporters,
             queue,
+            half_full: Arc::clone(&half_full),
             stopping,
             flushes,
             counters: counters.clone(),
@@ -120,7 +127,7 @@ impl ExporterThread {
                 let _ = ending.send(());
             })
             .map_err(TelemetryError::Thread)?;
-        Ok((SpanQueue { sender, counters }, Self { stop, flush, ended }))
+        Ok((SpanQueue { sender, half_full, counters }, Self { stop, flush, ended }))
     }
 
     /// Whether everything that was queued before the call was delivered within `timeout`.
@@ -157,6 +164,7 @@ fn build_exporters(endpoint: &str, names: &ServiceNames) -> Result<[OtlpExporter
 struct Worker {
     exporters: [OtlpExporter; 4],
     queue: mpsc::Receiver<Ended>,
+    half_full: Arc<Notify>,
     stopping: watch::Receiver<Option<Instant>>,
     flushes: mpsc::Receiver<std_mpsc::SyncSender<bool>>,
     counters: SpanCounters,
@@ -164,7 +172,7 @@ struct Worker {
 }
 
 enum Wake {
-    Linger,
+    Deliver,
     Flush(std_mpsc::SyncSender<bool>),
     Stop,
 }
@@ -173,7 +181,7 @@ impl Worker {
     async fn run(mut self) {
         loop {
             match self.wait().await {
-                Wake::Linger => {
+                Wake::Deliver => {
                     self.deliver_queued().await;
                 }
                 Wake::Flush(done) => {
@@ -191,7 +199,8 @@ impl Worker {
             biased;
             _ = self.stopping.changed() => Wake::Stop,
             Some(done) = self.flushes.recv() => Wake::Flush(done),
-            () = tokio::time::sleep(LINGER) => Wake::Linger,
+            () = self.half_full.notified() => Wake::Deliver,
+            () = tokio::time::sleep(LINGER) => Wake::Deliver,
         }
     }
 

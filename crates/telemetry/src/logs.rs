@@ -11,8 +11,6 @@
 mod fields;
 mod line;
 
-use std::io::Write;
-
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::Layer;
@@ -24,7 +22,7 @@ use crate::options::{LogFormat, Options};
 use fields::Fields;
 use line::LineWriter;
 
-/// A span that lends `request_id` (and `session_id`) to every log line below it, and is no part of any trace.
+/// A span that lends `request_id` (and `session_id`) to every log line below it, at any `LOG_LEVEL`, and is no part of any trace.
 ///
 /// ```
 /// use tracing::Instrument;
@@ -34,7 +32,7 @@ use line::LineWriter;
 /// # drop(task);
 /// ```
 pub fn scope(request_id: &str, session_id: Option<&str>) -> tracing::Span {
-    tracing::info_span!(target: crate::names::SCOPE_TARGET, "scope", request_id, session_id)
+    tracing::error_span!(target: crate::names::SCOPE_TARGET, "scope", request_id, session_id)
 }
 
 /// Writes events as lines.
@@ -45,15 +43,6 @@ pub(crate) struct LogLines<W> {
     /// Whether tracing is on: only then do lines have trace ids.
     with_ids: bool,
     write: W,
-}
-
-impl LogLines<fn(&[u8])> {
-    pub(crate) fn to_stderr(options: &Options, with_ids: bool) -> Self {
-        LogLines::new(options, with_ids, |line: &[u8]| {
-            // There is nowhere left to report that standard error is closed.
-            let _ = std::io::stderr().lock().write_all(line);
-        })
-    }
 }
 
 impl<W: Fn(&[u8]) + 'static> LogLines<W> {

@@ -136,7 +136,12 @@ impl Metrics {
             let _ = metrics.sessions_ended.get_or_create(&OutcomeLabels::new(outcome));
         }
         metrics.register(&mut registry);
-        registry.register(metric::WEBSOCKET_BYTES, "Payload of WebSocket messages", websocket_bytes);
+        registry.register_with_unit(
+            metric::WEBSOCKET_BYTES,
+            "Payload of WebSocket messages",
+            Unit::Bytes,
+            websocket_bytes,
+        );
         registry.register(metric::WEBSOCKET_MESSAGES, "WebSocket messages", websocket_messages);
         register_spans(&mut registry, spans);
         registry.register_collector(Box::new(process::ProcessCollector));
@@ -214,3 +219,6 @@ fn register_spans(registry: &mut Registry, spans: &SpanCounters) {
     ];
     registry.register_collector(Box::new(DropLabels::collector(by_reason)));
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,8 +9,10 @@ use crate::error::{BadVariable, TelemetryError};
 use crate::ring::RingLimits;
 use crate::sampler::{RootSampler, SamplerPolicy};
 
-/// The libraries below speak at `info` of things that are no news to an operator.
-const QUIET_LIBRARIES: &str = "h2=warn,hyper=warn,hyper_util=warn,tonic=warn,tower=warn,tungstenite=warn";
+/// Directives below `LOG_LEVEL`: libraries that speak at `info` of what is no news to an operator, and the spans that lend
+/// `request_id` to a line, which must be there at any level.
+const BASE_DIRECTIVES: &str =
+    "h2=warn,hyper=warn,hyper_util=warn,tonic=warn,tower=warn,tungstenite=warn,dalston_scope=error";
 
 /// One value per thing that telemetry can be told.
 #[derive(Clone, Debug, PartialEq)]
@@ -129,7 +131,7 @@ impl Options {
 
     /// The filter for log lines: `LOG_LEVEL` over quiet libraries.
     pub(crate) fn log_filter(&self) -> Result<EnvFilter, TelemetryError> {
-        EnvFilter::try_new(format!("{QUIET_LIBRARIES},{}", self.log_level)).map_err(|_| {
+        EnvFilter::try_new(format!("{BASE_DIRECTIVES},{}", self.log_level)).map_err(|_| {
             let value = self.log_level.clone();
             TelemetryError::Config(vec![BadVariable { key: "LOG_LEVEL", value, expected: LEVEL_HINT.to_owned() }])
         })

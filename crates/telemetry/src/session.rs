@@ -5,7 +5,7 @@
 //! ([`crate::sampling`]); only a kept operation becomes a span, after the fact, from the two instants of its [`Lap`].
 //!
 //! Nothing can attach to the session by mistake: no method hands out the session span as a parent, and the context that
-//! [`SessionTrace::instrument`] sets lends its ids to log lines but takes no children ([`crate::bridge`]). So a chunk that
+//! [`SessionTrace::around`] sets lends its ids to log lines but takes no children ([`crate::bridge`]). So a chunk that
 //! is not kept has no subtree either.
 
 use std::time::{Duration, Instant, SystemTime};
@@ -219,7 +219,7 @@ impl SessionTrace {
     }
 
     /// Makes the session's ids those of every log line `future` writes. `tracing` spans below it stay out of the trace.
-    pub fn instrument<F>(&self, future: F) -> InSpan<F> {
+    pub fn around<F>(&self, future: F) -> InSpan<F> {
         InSpan::new(future, self.0.as_ref().map(|traced| traced.parent.with_value(TakesNoChildren)))
     }
 }

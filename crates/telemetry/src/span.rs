@@ -133,8 +133,8 @@ impl Span {
     }
 
     /// Makes this span the current one whenever `future` is polled, so that log lines carry its ids and `tracing` spans
-    /// become its children.
-    pub fn instrument<F>(&self, future: F) -> InSpan<F> {
+    /// become its children. (Not called `instrument`: with `tracing::Instrument` in scope, that would mean another thing.)
+    pub fn around<F>(&self, future: F) -> InSpan<F> {
         InSpan { inner: future, context: self.0.clone() }
     }
 

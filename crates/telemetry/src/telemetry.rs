@@ -1,14 +1,17 @@
 //! Setting telemetry up, once in a process, and taking it down with everything delivered.
 
+use std::io::Write;
 use std::time::Duration;
 
+use tracing::Subscriber;
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::SubscriberExt;
 
 use crate::export::{ExporterThread, SpanCounters};
+use crate::logs::LogLines;
 use crate::metrics::process_span_counters;
 use crate::options::Options;
-use crate::{TelemetryError, Tracers, bridge, logs};
+use crate::{TelemetryError, Tracers, bridge};
 
 /// How long a shutdown may take when the collector is away.
 const SHUTDOWN: Duration = Duration::from_millis(1800);
@@ -31,15 +34,29 @@ impl Telemetry {
     /// # Errors
     /// [`TelemetryError`]; a second call in a process gives `AlreadyInstalled`.
     pub fn init(options: &Options) -> Result<TelemetryGuard, TelemetryError> {
-        let filter = options.log_filter()?;
+        options.log_filter()?;
         let (tracers, guard) = Tracers::start(options, process_span_counters().clone())?;
-        let spans = tracers.pipeline().cloned().map(bridge::layer);
-        let lines = logs::LogLines::to_stderr(options, !tracers.is_off());
-        let subscriber = tracing_subscriber::registry().with(spans).with(lines.with_filter(filter));
+        let subscriber = subscriber(options, &tracers, write_stderr)?;
         tracing::subscriber::set_global_default(subscriber).map_err(|_| TelemetryError::AlreadyInstalled)?;
         tracers.install()?;
         Ok(guard)
     }
+}
+
+/// Log lines to `write`, and the bridge if there are spans.
+fn subscriber(
+    options: &Options,
+    tracers: &Tracers,
+    write: impl Fn(&[u8]) + Send + Sync + 'static,
+) -> Result<impl Subscriber + Send + Sync + 'static, TelemetryError> {
+    let spans = tracers.pipeline().cloned().map(bridge::layer);
+    let lines = LogLines::new(options, !tracers.is_off(), write).with_filter(options.log_filter()?);
+    Ok(tracing_subscriber::registry().with(spans).with(lines))
+}
+
+fn write_stderr(line: &[u8]) {
+    // There is nowhere left to report that standard error is closed.
+    let _ = std::io::stderr().lock().write_all(line);
 }
 
 /// Delivers what is queued when it goes. Drop it last, after the server has drained.
@@ -84,3 +101,6 @@ const _: fn() = || {
     is_send::<crate::SessionTrace>();
     is_send::<SpanCounters>();
 };
+
+#[cfg(test)]
+mod tests;

@@ -35,13 +35,18 @@ impl<'a> LineWriter<'a> {
             Some(other) => other.to_string(),
             None => metadata.name().to_owned(),
         };
+        let ids = if with_ids { current_ids() } else { None };
+        if ids.is_some() {
+            fields.take("trace_id");
+            fields.take("span_id");
+        }
         Self {
             timestamp: now(),
             level: *metadata.level(),
             service: names.of(Component::of_target(metadata.target())),
             event,
             request_id: fields.take("request_id"),
-            ids: if with_ids { current_ids() } else { None },
+            ids,
             fields,
         }
     }
