@@ -8,7 +8,7 @@ use dalston_protocol::realtime::SessionConfig;
 pub struct Wanted {
     /// BCP 47 code, or `auto`.
     pub language: String,
-    /// Engine id or model name; `None` takes any that has the language.
+    /// Engine id, model name, or both as `id/model`; `None` takes any that has the language.
     pub model: Option<String>,
 }
 
@@ -48,9 +48,12 @@ impl Wanted {
         Err(misfit)
     }
 
-    /// Whether the engine is one that `model` means.
+    /// Whether the engine is one that `model` means: by its id, by its model, or by `id/model` as `session.begin` says it.
     pub(crate) fn names(&self, engine: &Capabilities) -> bool {
-        self.model.as_ref().is_none_or(|name| *name == engine.engine_id || *name == engine.model)
+        self.model.as_deref().is_none_or(|name| {
+            let both = name.split_once('/').is_some_and(|(id, model)| id == engine.engine_id && model == engine.model);
+            both || name == engine.engine_id || name == engine.model
+        })
     }
 }
 

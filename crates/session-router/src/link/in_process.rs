@@ -90,3 +90,18 @@ impl WorkerChannel {
         let _ = self.to_client.send(FromWorker::Closed(Box::new(close))).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::conformance::link::Subject;
+
+    async fn subject() -> Subject {
+        let (link, port) = in_process();
+        Subject { link: Arc::new(link), port }
+    }
+
+    crate::worker_link_conformance!(tokio::test(start_paused = true), subject);
+}

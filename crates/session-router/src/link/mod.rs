@@ -36,7 +36,7 @@ pub struct SessionOffer {
 }
 
 /// From the gateway to the worker. Small, because channels allocate slots ahead.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub enum ToWorker {
     /// Audio bytes as the client sent them.
     Audio(Bytes),
@@ -47,7 +47,7 @@ pub enum ToWorker {
 }
 
 /// From the worker to the gateway.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub enum FromWorker {
     /// An event for the client.
     Event(Box<ServerMessage>),

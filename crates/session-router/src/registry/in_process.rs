@@ -94,3 +94,19 @@ impl Registry for InProcessRegistry {
         self.step(|state, now| Ok(state.workers(now)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::conformance::registry::Subject;
+
+    async fn subject() -> Subject {
+        let times = RegistryTimes::default();
+        let pass = |time| tokio::time::advance(time).boxed();
+        Subject { registry: Arc::new(InProcessRegistry::new(times)), times, pass }
+    }
+
+    crate::registry_conformance!(tokio::test(start_paused = true), subject);
+}

@@ -162,6 +162,11 @@ impl State {
         self.workers.iter().map(status).collect()
     }
 
+    #[cfg(test)]
+    pub(super) fn leases(&self) -> usize {
+        self.leases.len()
+    }
+
     /// Ends what has ended by time: leases past their expiry, all leases of lost workers, workers lost long ago.
     fn sweep(&mut self, now: Instant) {
         let Self { times, workers, leases, .. } = self;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use dalston_protocol::{ErrorCode, WorkerId};
 use dalston_telemetry::{Label, Metrics, Span, TraceContext, key, names::event};
 use tokio::time::Instant;
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::SessionRequest;
 use crate::{Reservation, link::Refusal};
@@ -67,7 +67,11 @@ impl Observation {
             Refusal::Unreachable(_) => "unreachable",
             Refusal::Rejected(_) => "rejected",
         };
-        self.span.in_scope(|| warn!(worker_id = %worker, %refusal, "a worker did not take a session"));
+        self.span.in_scope(|| match refusal {
+            Refusal::Unreachable(_) => warn!(worker_id = %worker, %refusal, "a worker did not take a session"),
+            // Happens in good health, too.
+            _ => info!(worker_id = %worker, %refusal, "a worker did not take a session"),
+        });
         let worker = Label::new(worker.as_str());
         self.span.event(event::WORKER_REFUSED, [(key::WORKER_ID, worker.into()), (key::ERROR_TYPE, why.into())]);
     }
@@ -94,7 +98,10 @@ impl Drop for Observation {
             Outcome::Cancelled => self.span.set(key::OUTCOME, "cancelled"),
             Outcome::Refused(code) => {
                 self.span.set(key::OUTCOME, code.as_str());
-                self.span.fail(code.as_str(), "no worker was allocated");
+                // What the client got wrong is no failure of ours.
+                if code.http_status() >= 500 {
+                    self.span.fail(code.as_str(), "no worker was allocated");
+                }
             }
         }
     }
