@@ -204,14 +204,14 @@ impl Worker {
         }
     }
 
-    /// Sends what is in the queue now; spans that end meanwhile wait for the next turn.
+    /// Sends what is in the queue now; spans that end meanwhile wait for the next turn, as do all when a batch fails.
     async fn deliver_queued(&mut self) -> bool {
         let mut delivered = true;
         let mut waiting = self.queue.len();
-        while waiting > 0 && !self.is_stopping() {
+        while waiting > 0 && delivered && !self.is_stopping() {
             let batch = self.take_batch(waiting.min(BATCH));
             waiting -= batch.len();
-            delivered &= self.export(batch).await;
+            delivered = self.export(batch).await;
         }
         delivered
     }
@@ -241,35 +241,46 @@ impl Worker {
         batch
     }
 
+    /// Whether the whole batch was taken. After the first failure the collector is not asked for the other components.
     async fn export(&mut self, batch: Vec<Ended>) -> bool {
         let mut parts: [Vec<SpanData>; 4] = Default::default();
         for ended in batch {
             parts[ended.component.index()].push(ended.span);
         }
-        let mut all = true;
-        for (exporter, part) in self.exporters.iter().zip(parts) {
-            if part.is_empty() {
-                continue;
-            }
+        let mut failure = None;
+        let mut lost = 0;
+        for (exporter, part) in self.exporters.iter().zip(parts).filter(|(_, part)| !part.is_empty()) {
             let spans = part.len() as u64;
-            let result = tokio::select! {
-                biased;
-                result = exporter.export(part) => result.map_err(|error| error.to_string()),
-                () = deadline(self.stopping.clone()) => Err("the process ends".to_owned()),
-            };
-            match result {
-                Ok(()) => {
+            if failure.is_none() {
+                failure = send(exporter, part, self.stopping.clone()).await.err();
+            }
+            match &failure {
+                None => {
                     self.counters.exported.inc_by(spans);
-                    self.outage.delivered();
                 }
-                Err(reason) => {
-                    self.counters.dropped_export_failed.inc_by(spans);
-                    self.outage.failed(&reason, spans);
-                    all = false;
-                }
+                Some(_) => lost += spans,
             }
         }
-        all
+        match &failure {
+            None => self.outage.delivered(),
+            Some(reason) => {
+                self.counters.dropped_export_failed.inc_by(lost);
+                self.outage.failed(reason, lost);
+            }
+        }
+        failure.is_none()
+    }
+}
+
+async fn send(
+    exporter: &OtlpExporter,
+    spans: Vec<SpanData>,
+    stopping: watch::Receiver<Option<Instant>>,
+) -> Result<(), String> {
+    tokio::select! {
+        biased;
+        result = exporter.export(spans) => result.map_err(|error| error.to_string()),
+        () = deadline(stopping) => Err("the process ends".to_owned()),
     }
 }
 

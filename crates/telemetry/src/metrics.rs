@@ -102,7 +102,6 @@ impl Metrics {
 
     /// As [`Metrics::new`], with the span counters of another pipeline.
     pub fn with_spans(spans: &SpanCounters) -> Self {
-        let mut registry = Registry::with_prefix(metric::PREFIX);
         let websocket_bytes = Family::<DirectionLabels, Counter>::default();
         let websocket_messages = Family::<DirectionLabels, Counter>::default();
         let metrics = Self {
@@ -135,16 +134,15 @@ impl Metrics {
         for outcome in SessionOutcome::ALL {
             let _ = metrics.sessions_ended.get_or_create(&OutcomeLabels::new(outcome));
         }
-        metrics.register(&mut registry);
-        registry.register_with_unit(
-            metric::WEBSOCKET_BYTES,
-            "Payload of WebSocket messages",
-            Unit::Bytes,
-            websocket_bytes,
-        );
-        registry.register(metric::WEBSOCKET_MESSAGES, "WebSocket messages", websocket_messages);
-        register_spans(&mut registry, spans);
+        let mut registry = Registry::default();
+        // Without a prefix: these names are what every dashboard asks for.
         registry.register_collector(Box::new(process::ProcessCollector));
+        let ours = registry.sub_registry_with_prefix(metric::PREFIX);
+        metrics.register(ours);
+        let payload = "Payload of WebSocket messages";
+        ours.register_with_unit(metric::WEBSOCKET_BYTES, payload, Unit::Bytes, websocket_bytes);
+        ours.register(metric::WEBSOCKET_MESSAGES, "WebSocket messages", websocket_messages);
+        register_spans(ours, spans);
         Self { registry, ..metrics }
     }
 

@@ -164,3 +164,6 @@ fn text_len(value: &opentelemetry::Value) -> usize {
         _ => 0,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,6 +12,7 @@ use rand::{Rng, SeedableRng};
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Coin {
     threshold: u64,
+    /// `1/p`.
     weight: f64,
 }
 
@@ -28,11 +29,6 @@ impl Coin {
     #[inline]
     pub(crate) fn toss(self, rng: &mut SmallRng) -> bool {
         (rng.next_u64() >> 11) < self.threshold
-    }
-
-    /// `1/p`.
-    pub(crate) fn weight(self) -> f64 {
-        self.weight
     }
 }
 
@@ -70,6 +66,17 @@ pub(crate) struct Tally {
     pub(crate) sampled: u64,
 }
 
+impl Tally {
+    /// Counts an operation and says whether it has a span: if it is `forced` in any case, else if the coin falls.
+    #[inline]
+    pub(crate) fn decide(&mut self, forced: Option<Keep>, coin: Coin, rng: &mut SmallRng) -> Option<Keep> {
+        self.total += 1;
+        let keep = forced.or_else(|| coin.toss(rng).then_some(Keep::Sampled(coin.weight)));
+        self.sampled += u64::from(keep.is_some());
+        keep
+    }
+}
+
 /// The generator of one session; `seed` is given by tests only.
 pub(crate) fn generator(seed: Option<u64>) -> SmallRng {
     SmallRng::seed_from_u64(seed.unwrap_or_else(rand::random))
@@ -93,7 +100,7 @@ mod tests {
         fn weights_of_kept_operations_estimate_their_number(p in 0.02f64..1.0, seed: u64) {
             let (coin, n) = (Coin::new(p), 20_000u32);
             let mut rng = generator(Some(seed));
-            let estimate = (0..n).filter(|_| coin.toss(&mut rng)).count() as f64 * coin.weight();
+            let estimate = (0..n).filter(|_| coin.toss(&mut rng)).count() as f64 * coin.weight;
             let deviation = (f64::from(n) * (1.0 - p) / p).sqrt();
             prop_assert!((estimate - f64::from(n)).abs() <= 6.0 * deviation + 1.0, "{estimate} for {n} at {p}");
         }

@@ -1,4 +1,5 @@
 //! What reaches a collector over OTLP gRPC, and what happens when there is none.
+#![allow(clippy::unwrap_used, reason = "in a test, a panic is the message")]
 
 mod support;
 
@@ -15,9 +16,9 @@ use support::{Collector, Received};
 const CLIENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 const SHUTDOWN_LIMIT: Duration = Duration::from_secs(2);
 
-fn pipeline(options: Options) -> (Tracers, TelemetryGuard, SpanCounters) {
+fn pipeline(options: &Options) -> (Tracers, TelemetryGuard, SpanCounters) {
     let counters = SpanCounters::default();
-    let (tracers, guard) = Tracers::start(&options, counters.clone()).unwrap();
+    let (tracers, guard) = Tracers::start(options, counters.clone()).unwrap();
     (tracers, guard, counters)
 }
 
@@ -65,7 +66,7 @@ fn took(work: impl FnOnce()) -> Duration {
 #[test]
 fn a_session_arrives_as_one_tree_under_three_services() {
     let collector = Collector::start();
-    let (tracers, guard, counters) = pipeline(options(&collector.endpoint));
+    let (tracers, guard, counters) = pipeline(&options(&collector.endpoint));
     session(&tracers, 3);
     assert!(guard.flush(Duration::from_secs(5)));
 
@@ -95,7 +96,7 @@ fn a_session_arrives_as_one_tree_under_three_services() {
 #[test]
 fn session_start_arrives_while_the_session_is_open() {
     let collector = Collector::start();
-    let (tracers, _guard, _) = pipeline(options(&collector.endpoint));
+    let (tracers, _guard, _) = pipeline(&options(&collector.endpoint));
     let root = tracers.websocket("/v1/audio/transcriptions/stream", None);
     let start = SessionStart {
         session_id: "ses_open",
@@ -118,7 +119,7 @@ fn session_start_arrives_while_the_session_is_open() {
 #[test]
 fn shutdown_delivers_everything_that_was_queued() {
     let collector = Collector::start();
-    let (tracers, guard, counters) = pipeline(options(&collector.endpoint));
+    let (tracers, guard, counters) = pipeline(&options(&collector.endpoint));
     session(&tracers, 5000);
     guard.shutdown();
     assert_eq!(collector.spans().len(), 5004);
@@ -131,7 +132,7 @@ fn shutdown_on_a_runtime_thread_delivers_too() {
     let collector = Collector::start();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let (tracers, guard, _) = pipeline(options(&collector.endpoint));
+        let (tracers, guard, _) = pipeline(&options(&collector.endpoint));
         session(&tracers, 10);
         guard.shutdown();
     });
@@ -141,7 +142,7 @@ fn shutdown_on_a_runtime_thread_delivers_too() {
 #[test]
 fn spans_that_end_after_shutdown_are_counted_as_dropped() {
     let collector = Collector::start();
-    let (tracers, guard, counters) = pipeline(options(&collector.endpoint));
+    let (tracers, guard, counters) = pipeline(&options(&collector.endpoint));
     let late = tracers.websocket("/v1/audio/transcriptions/stream", None);
     guard.shutdown();
     drop(late);
@@ -151,7 +152,7 @@ fn spans_that_end_after_shutdown_are_counted_as_dropped() {
 #[test]
 fn a_refusing_collector_costs_no_wait_and_every_span_is_counted() {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let (tracers, guard, counters) = pipeline(options(&format!("http://127.0.0.1:{port}")));
+    let (tracers, guard, counters) = pipeline(&options(&format!("http://127.0.0.1:{port}")));
     session(&tracers, 2000);
     let shutdown = took(|| guard.shutdown());
     assert!(shutdown < SHUTDOWN_LIMIT, "{shutdown:?}");
@@ -163,7 +164,7 @@ fn a_refusing_collector_costs_no_wait_and_every_span_is_counted() {
 fn a_collector_that_never_answers_holds_nobody_up() {
     // It accepts connections, being in the kernel's backlog, and says nothing for ever.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
-    let (tracers, guard, counters) = pipeline(options(&format!("http://{}", silent.local_addr().unwrap())));
+    let (tracers, guard, counters) = pipeline(&options(&format!("http://{}", silent.local_addr().unwrap())));
     session(&tracers, 2000);
     let shutdown = took(|| guard.shutdown());
     assert!(shutdown < SHUTDOWN_LIMIT, "{shutdown:?}");
@@ -173,7 +174,7 @@ fn a_collector_that_never_answers_holds_nobody_up() {
 #[test]
 fn a_flush_to_a_dead_collector_says_that_it_failed() {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let (tracers, guard, _) = pipeline(options(&format!("http://127.0.0.1:{port}")));
+    let (tracers, guard, _) = pipeline(&options(&format!("http://127.0.0.1:{port}")));
     session(&tracers, 1);
     assert!(!guard.flush(Duration::from_secs(10)));
 }
@@ -182,7 +183,7 @@ fn a_flush_to_a_dead_collector_says_that_it_failed() {
 fn a_full_queue_drops_the_newest_counts_them_and_never_waits() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("http://{}", silent.local_addr().unwrap());
-    let (tracers, guard, counters) = pipeline(Options { queue_spans: 100, ..options(&endpoint) });
+    let (tracers, guard, counters) = pipeline(&Options { queue_spans: 100, ..options(&endpoint) });
     // Twenty thousand ends against a dead collector: were one of them to wait for it, this would take hours.
     let ending = took(|| session(&tracers, 20_000));
     assert!(ending < Duration::from_secs(5), "{ending:?}");
@@ -197,7 +198,7 @@ fn a_collector_that_comes_back_is_used_again() {
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
     let address = listener.local_addr().unwrap();
     drop(listener);
-    let (tracers, guard, counters) = pipeline(options(&endpoint));
+    let (tracers, guard, counters) = pipeline(&options(&endpoint));
     session(&tracers, 1);
     assert!(!guard.flush(Duration::from_secs(10)));
     let collector = Collector::start_on(TcpListener::bind(address).unwrap());
@@ -211,7 +212,7 @@ fn a_collector_that_comes_back_is_used_again() {
 fn an_overriding_service_name_keeps_the_lanes() {
     let collector = Collector::start();
     let name = Some("acme".to_owned());
-    let (tracers, guard, _) = pipeline(Options { service_name: name, ..options(&collector.endpoint) });
+    let (tracers, guard, _) = pipeline(&Options { service_name: name, ..options(&collector.endpoint) });
     session(&tracers, 0);
     guard.shutdown();
     let mut services: Vec<_> = collector.spans().into_iter().map(|r| r.service).collect();

@@ -1,5 +1,6 @@
 //! Off means off: no allocation, no span, no thread, and a session that costs a pointer.
 #![allow(unsafe_code, reason = "a global allocator that counts can only be written with it")]
+#![allow(clippy::unwrap_used, reason = "in a test, a panic is the message")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;

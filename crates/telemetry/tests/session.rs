@@ -1,4 +1,5 @@
 //! The trace of a session, read back from the ring: tree, counts, statistics, and what may not get in.
+#![allow(clippy::unwrap_used, reason = "in a test, a panic is the message")]
 
 use std::time::{Duration, Instant};
 

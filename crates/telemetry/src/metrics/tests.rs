@@ -41,9 +41,9 @@ fn what_is_counted_is_scraped() {
     ] {
         assert_eq!(value(&text, series), expected, "{series}");
     }
-    assert!(value(&text, "dalston_process_resident_memory_bytes") > 100_000.0);
-    assert!(value(&text, "dalston_process_cpu_seconds_total") >= 0.0);
-    assert!(value(&text, "dalston_process_open_fds") >= 3.0);
+    assert!(value(&text, "process_resident_memory_bytes") > 100_000.0);
+    assert!(value(&text, "process_cpu_seconds_total") >= 0.0);
+    assert!(value(&text, "process_open_fds") >= 3.0);
     assert!(text.ends_with("# EOF\n"));
 }
 

@@ -1,4 +1,5 @@
 //! An OTLP receiver in this process, on a thread and a port of its own.
+#![allow(dead_code, reason = "each test binary uses its part of it")]
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
