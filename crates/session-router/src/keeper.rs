@@ -47,7 +47,7 @@ impl Drop for Keeper {
 }
 
 async fn keep(ledger: Arc<Ledger>) {
-    // Thrice per lease time: two renewals in a row may fail.
+    // A third of the lease time: when one renewal fails, the next still comes in good time.
     let every = (ledger.ttl / 3).max(Duration::from_millis(1));
     let mut renewals = interval_at(Instant::now() + every, every);
     renewals.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -99,3 +99,60 @@ impl Member {
         if self.draining.load(Ordering::SeqCst) { self.registry.drain(worker_id).await } else { Ok(()) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::sleep;
+
+    use super::*;
+    use crate::{
+        Health, InProcessRegistry, RegistryTimes,
+        conformance::{engine, worker},
+    };
+
+    const TTL: Duration = Duration::from_secs(9);
+
+    async fn join() -> (Arc<InProcessRegistry>, Membership) {
+        let times = RegistryTimes { worker_ttl: TTL, ..RegistryTimes::default() };
+        let registry = Arc::new(InProcessRegistry::new(times));
+        let record = worker(1, vec![engine("echo", "echo-en", &["en"])]);
+        let membership = Membership::join(registry.clone(), record, TTL / 3).await.unwrap();
+        (registry, membership)
+    }
+
+    async fn health(registry: &InProcessRegistry) -> Option<Health> {
+        registry.workers().await.unwrap().first().map(|status| status.health)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_member_stays_as_long_as_it_lives() {
+        let (registry, membership) = join().await;
+        sleep(TTL * 20).await;
+        assert_eq!(health(&registry).await, Some(Health::Ready));
+        drop(membership);
+        sleep(TTL).await;
+        assert_eq!(health(&registry).await, Some(Health::Lost));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_member_that_leaves_is_gone_at_once() {
+        let (registry, membership) = join().await;
+        membership.leave().await.unwrap();
+        assert_eq!(health(&registry).await, None);
+        sleep(TTL * 2).await;
+        assert_eq!(health(&registry).await, None, "no late heartbeat brings it back");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_forgotten_member_registers_again_and_keeps_draining() {
+        let (registry, membership) = join().await;
+        let forget = async || registry.deregister(&membership.record().worker_id).await.unwrap();
+        forget().await;
+        sleep(TTL / 2).await;
+        assert_eq!(health(&registry).await, Some(Health::Ready));
+        membership.drain().await.unwrap();
+        forget().await;
+        sleep(TTL / 2).await;
+        assert_eq!(health(&registry).await, Some(Health::Draining));
+    }
+}

@@ -39,15 +39,19 @@ impl InProcessRegistry {
         Self { state: Mutex::new(State::new(times)) }
     }
 
-    /// One atomic step, taken when the future is first polled. The clock is read under the lock: time never runs backwards
-    /// from one step to the next.
-    fn step<'a, T: Send + 'a>(&'a self, step: impl FnOnce(&mut State, Instant) -> T + Send + 'a) -> BoxFuture<'a, T> {
-        async move {
-            let mut state = self.state.lock();
-            let now = Instant::now();
-            step(&mut state, now)
-        }
-        .boxed()
+    /// One atomic step. The clock is read under the lock: time never runs backwards from one step to the next.
+    fn now<T>(&self, step: impl FnOnce(&mut State, Instant) -> T) -> T {
+        let mut state = self.state.lock();
+        let now = Instant::now();
+        step(&mut state, now)
+    }
+
+    /// One atomic step that is taken when the future is first polled, and cannot fail in one process.
+    fn step<'a, T: 'a>(
+        &'a self,
+        step: impl FnOnce(&mut State, Instant) -> T + Send + 'a,
+    ) -> BoxFuture<'a, Result<T, Unavailable>> {
+        async move { Ok(self.now(step)) }.boxed()
     }
 }
 
@@ -59,39 +63,39 @@ impl Default for InProcessRegistry {
 
 impl Registry for InProcessRegistry {
     fn register(&self, worker: WorkerRecord) -> BoxFuture<'_, Result<(), Unavailable>> {
-        self.step(|state, now| Ok(state.register(worker, now)))
+        self.step(|state, now| state.register(worker, now))
     }
 
     fn heartbeat<'a>(&'a self, worker: &'a WorkerId) -> BoxFuture<'a, Result<Heartbeat, Unavailable>> {
-        self.step(|state, now| Ok(state.heartbeat(worker, now)))
+        self.step(|state, now| state.heartbeat(worker, now))
     }
 
     fn deregister<'a>(&'a self, worker: &'a WorkerId) -> BoxFuture<'a, Result<(), Unavailable>> {
-        self.step(|state, _| Ok(state.deregister(worker)))
+        self.step(|state, _| state.deregister(worker))
     }
 
     fn drain<'a>(&'a self, worker: &'a WorkerId) -> BoxFuture<'a, Result<(), Unavailable>> {
-        self.step(|state, _| Ok(state.drain(worker)))
+        self.step(|state, _| state.drain(worker))
     }
 
     fn suspect<'a>(&'a self, worker: &'a WorkerId, cool_down: Duration) -> BoxFuture<'a, Result<(), Unavailable>> {
-        self.step(move |state, now| Ok(state.suspect(worker, now + cool_down)))
+        self.step(move |state, now| state.suspect(worker, now + cool_down))
     }
 
     fn reserve<'a>(&'a self, request: &'a ReserveRequest) -> BoxFuture<'a, Result<Reservation, ReserveError>> {
-        self.step(|state, now| state.reserve(request, now))
+        async move { self.now(|state, now| state.reserve(request, now)) }.boxed()
     }
 
     fn renew<'a>(&'a self, leases: &'a [LeaseId]) -> BoxFuture<'a, Result<Vec<LeaseId>, Unavailable>> {
-        self.step(|state, now| Ok(state.renew(leases, now)))
+        self.step(|state, now| state.renew(leases, now))
     }
 
     fn release<'a>(&'a self, lease: &'a LeaseId) -> BoxFuture<'a, Result<(), Unavailable>> {
-        self.step(|state, _| Ok(state.release(lease)))
+        self.step(|state, _| state.release(lease))
     }
 
     fn workers(&self) -> BoxFuture<'_, Result<Vec<WorkerStatus>, Unavailable>> {
-        self.step(|state, now| Ok(state.workers(now)))
+        self.step(|state, now| state.workers(now))
     }
 }
 

@@ -10,15 +10,18 @@ use crate::{Fit, Misfit, Wanted};
 /// The answers to one wish. Workers that share their engines' records share the answer.
 pub(super) struct Kinds<'a> {
     wanted: &'a Wanted,
-    answers: Vec<(&'a Arc<[Capabilities]>, Result<Rc<Fit>, Misfit>)>,
+    answers: Vec<(&'a Arc<[Capabilities]>, Answer)>,
 }
+
+/// Counted, because one kind's answer is given for each of its workers.
+type Answer = Result<Rc<Fit>, Misfit>;
 
 impl<'a> Kinds<'a> {
     pub(super) fn new(wanted: &'a Wanted) -> Self {
         Self { wanted, answers: Vec::new() }
     }
 
-    pub(super) fn fit(&mut self, engines: &'a Arc<[Capabilities]>) -> Result<Rc<Fit>, Misfit> {
+    pub(super) fn fit(&mut self, engines: &'a Arc<[Capabilities]>) -> Answer {
         if let Some((_, answer)) = self.answers.iter().find(|(known, _)| Arc::ptr_eq(known, engines)) {
             return answer.clone();
         }

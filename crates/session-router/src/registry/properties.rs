@@ -199,7 +199,7 @@ impl Model {
                 self.leases.push(Lease { id: request.lease, worker, ttl, until: Some(self.now + ttl) });
             }
             Err(ReserveError::NoCapacity { .. } | ReserveError::Draining) => {
-                assert!(open.is_empty(), "there was room: {open:?}")
+                assert!(open.is_empty(), "there was room: {open:?}");
             }
             Err(error) => panic!("all workers have what is wanted: {error}"),
         }

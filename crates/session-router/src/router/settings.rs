@@ -5,7 +5,7 @@ use std::time::Duration;
 /// The router's limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RouterSettings {
-    /// How long a slot stays taken after its holder died. Renewed thrice in this time.
+    /// How long a slot stays taken after its holder died. Renewed each third of it.
     pub lease_ttl: Duration,
     /// How long one worker may take to accept a session. Shorter than `lease_ttl`.
     pub open_deadline: Duration,
