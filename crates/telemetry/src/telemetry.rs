@@ -13,8 +13,8 @@ use crate::metrics::process_span_counters;
 use crate::options::Options;
 use crate::{TelemetryError, Tracers, bridge};
 
-/// How long a shutdown may take when the collector is away.
-const SHUTDOWN: Duration = Duration::from_millis(1800);
+/// How long a shutdown may take when the collector is away: two seconds are promised, and a busy machine is late.
+const SHUTDOWN: Duration = Duration::from_millis(1500);
 
 /// Sets up logs and spans for `service` as the environment says.
 ///

@@ -42,6 +42,12 @@ impl Traced {
         seed: Option<u64>,
     ) -> Option<Self> {
         let began = (SystemTime::now(), Instant::now());
+        let tracer = pipeline.tracer(Component::Realtime);
+        let builder = tracer.span_builder(names::span::SESSION).with_kind(SpanKind::Internal).with_start_time(began.0);
+        let mut span = tracer.build_with_context(builder, &parent.as_parent());
+        if !span.is_recording() {
+            return None;
+        }
         let session_id = Label::new(start.session_id);
         let attributes = vec![
             attribute(key::SESSION_ID, &session_id),
@@ -54,16 +60,7 @@ impl Traced {
             attribute(key::AUDIO_SAMPLE_RATE, start.sample_rate),
             attribute(key::AUDIO_CHANNELS, start.channels),
         ];
-        let tracer = pipeline.tracer(Component::Realtime);
-        let builder = tracer
-            .span_builder(names::span::SESSION)
-            .with_kind(SpanKind::Internal)
-            .with_start_time(began.0)
-            .with_attributes(attributes.iter().cloned());
-        let span = tracer.build_with_context(builder, &parent.as_parent());
-        if !span.is_recording() {
-            return None;
-        }
+        span.set_attributes(attributes.iter().cloned());
         let parent = Context::new().with_remote_span_context(SpanContext::clone(span.span_context()));
         let session_id = AttrValue::from(session_id).0;
         let rng = sampling::generator(seed);
