@@ -39,7 +39,7 @@ pub(crate) struct Recognition {
     pub(crate) options: StreamOptions,
     pub(crate) pace: Pace,
     pub(crate) backlog: Backlog,
-    pub(crate) outcomes: mpsc::Sender<Outcome>,
+    pub(crate) outcomes: mpsc::Sender<Box<Outcome>>,
 }
 
 /// Hears one channel.

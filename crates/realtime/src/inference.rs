@@ -36,7 +36,7 @@ pub(crate) enum Command {
     Settings { options: StreamOptions, pace: Pace },
 }
 
-/// What the recogniser has to say.
+/// What the recogniser has to say. Travels boxed: a channel allocates its slots ahead, for idle sessions too.
 #[derive(Debug)]
 pub(crate) enum Outcome {
     /// The words so far.
@@ -110,7 +110,7 @@ pub(crate) struct Inference {
     stash: Option<Command>,
     backlog: Backlog,
     /// Full when the session does not take outcomes, because its client does not read; then the recogniser waits too.
-    outcomes: mpsc::Sender<Outcome>,
+    outcomes: mpsc::Sender<Box<Outcome>>,
     /// Opened by the first utterance, and again after a failure.
     recognizer: Option<Box<dyn Recognizer>>,
     current: Option<Current>,
@@ -135,7 +135,7 @@ impl Inference {
         channel: u8,
         commands: mpsc::Receiver<Command>,
         backlog: Backlog,
-        outcomes: mpsc::Sender<Outcome>,
+        outcomes: mpsc::Sender<Box<Outcome>>,
     ) -> Self {
         Self {
             engine,
@@ -193,12 +193,12 @@ impl Inference {
                 let outcome = self.hear(&samples).await;
                 self.backlog.sub(self.channel, samples.len());
                 if let Some(outcome) = outcome {
-                    self.outcomes.send(outcome).await.ok()?;
+                    self.outcomes.send(Box::new(outcome)).await.ok()?;
                 }
             }
             Command::Finish { end, cause, flush, asked } => {
                 if let Some(outcome) = self.finish(Ended { at: end, cause, flush, asked }).await {
-                    self.outcomes.send(outcome).await.ok()?;
+                    self.outcomes.send(Box::new(outcome)).await.ok()?;
                 }
             }
             Command::Discard => {
@@ -207,7 +207,7 @@ impl Inference {
                     recognizer.reset();
                 }
             }
-            Command::Flushed { id } => self.outcomes.send(Outcome::Flushed { id }).await.ok()?,
+            Command::Flushed { id } => self.outcomes.send(Box::new(Outcome::Flushed { id })).await.ok()?,
             Command::Settings { options, pace } => self.next_settings = Some((options, pace)),
         }
         self.backlog.moved();

@@ -74,7 +74,7 @@ impl Session {
         offer: SessionOffer,
         service: Service,
         client: mpsc::Sender<FromWorker>,
-    ) -> Result<(Self, mpsc::Receiver<Outcome>), ApiError> {
+    ) -> Result<(Self, mpsc::Receiver<Box<Outcome>>), ApiError> {
         let asked = &offer.config;
         let settings = &shared.config;
         let encoding: Encoding = asked.encoding.parse().map_err(|e| ApiError::param("encoding", format!("{e}")))?;
@@ -118,7 +118,7 @@ impl Session {
     pub(crate) async fn run(
         mut self,
         mut from_client: mpsc::Receiver<ToWorker>,
-        mut outcomes: mpsc::Receiver<Outcome>,
+        mut outcomes: mpsc::Receiver<Box<Outcome>>,
         drain: CancellationToken,
     ) -> Close {
         let end = match self.begin().await {
@@ -152,7 +152,7 @@ impl Session {
     async fn listen(
         &mut self,
         from_client: &mut mpsc::Receiver<ToWorker>,
-        outcomes: &mut mpsc::Receiver<Outcome>,
+        outcomes: &mut mpsc::Receiver<Box<Outcome>>,
         drain: &CancellationToken,
     ) -> End {
         // Set when the worker drains: what the link still holds was received, so it is heard before the end.
@@ -161,7 +161,7 @@ impl Session {
             let step = tokio::select! {
                 // Outcomes first: a client that floods must not starve its own transcripts.
                 biased;
-                Some(outcome) = outcomes.recv() => self.report(outcome).await,
+                Some(outcome) = outcomes.recv() => self.report(*outcome).await,
                 () = drain.cancelled(), if !draining => {
                     draining = true;
                     from_client.close();

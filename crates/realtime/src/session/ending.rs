@@ -116,7 +116,7 @@ fn asked_outcome(code: CloseCode) -> SessionOutcome {
 
 impl Session {
     /// Answers the rest if that is due, says the last words and closes.
-    pub(super) async fn end(mut self, reason: End, outcomes: mpsc::Receiver<Outcome>) -> Close {
+    pub(super) async fn end(mut self, reason: End, outcomes: mpsc::Receiver<Box<Outcome>>) -> Close {
         let began = Instant::now();
         let received = self.intake.received();
         let reason = match reason {
@@ -163,7 +163,7 @@ impl Session {
     }
 
     /// Lets the recognisers finish and tells what they say. The reason to end, or the one that came instead.
-    async fn answer_the_rest(&mut self, reason: End, mut outcomes: mpsc::Receiver<Outcome>) -> End {
+    async fn answer_the_rest(&mut self, reason: End, mut outcomes: mpsc::Receiver<Box<Outcome>>) -> End {
         let deadline = self.shared.config.drain_deadline;
         let answers = async {
             let mut told = Ok(());
@@ -173,7 +173,7 @@ impl Session {
             let (closed, _) = mpsc::channel(1);
             self.recognition.outcomes = closed;
             while let Some(outcome) = outcomes.recv().await {
-                told = told.and(self.report(outcome).await);
+                told = told.and(self.report(*outcome).await);
             }
             told
         };

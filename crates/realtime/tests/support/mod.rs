@@ -1,6 +1,6 @@
 //! A worker behind a real in-process link, and an engine that does as it is told.
 
-#![allow(dead_code, reason = "each test file uses its own part")]
+#![allow(dead_code, clippy::unwrap_used, reason = "each test file uses its own part, and a test may panic")]
 
 use std::{sync::Arc, time::Duration};
 
