@@ -1,1 +1,18 @@
 //! Support for whole-system tests: start the real binary, receive its spans, watch its log.
+
+#[path = "../../crates/telemetry/tests/support/mod.rs"]
+#[allow(
+    missing_docs,
+    dead_code,
+    clippy::unwrap_used,
+    reason = "a test's support, shared with the telemetry crate's own"
+)]
+pub mod collector;
+pub mod log;
+pub mod server;
+pub mod session;
+pub mod speech;
+pub mod trace;
+
+pub use collector::Collector;
+pub use server::Server;

@@ -1,0 +1,255 @@
+//! The real binary as a child process, on a port of its own, with a data folder of its own.
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpStream,
+    path::PathBuf,
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use dalston_client::{Endpoint, StreamClient};
+use dalston_protocol::realtime::SessionConfig;
+
+use crate::log::Log;
+
+/// How long a server may take to print where it listens, or to end.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A server to be started.
+pub struct Builder {
+    command: Command,
+    data_dir: tempfile::TempDir,
+    expected: Vec<&'static str>,
+}
+
+/// A running server. Dropping it ends it, and fails the test if its log has a warning or an error that was not expected.
+pub struct Server {
+    child: Child,
+    address: String,
+    log: Arc<Mutex<Log>>,
+    expected: Vec<&'static str>,
+    readers: Vec<std::thread::JoinHandle<()>>,
+    _data_dir: tempfile::TempDir,
+}
+
+/// An HTTP answer.
+#[derive(Debug)]
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// Lower-case names.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: String,
+}
+
+impl Answer {
+    /// A header's value.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The body as JSON.
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|e| panic!("not JSON: {e}: {}", self.body))
+    }
+}
+
+/// The binary that this test run has built.
+pub fn binary() -> PathBuf {
+    // …/target/<profile>/deps/<test> → …/target/<profile>/dalston
+    let test = std::env::current_exe().expect("a test knows its own path");
+    let folder = test.parent().and_then(|deps| deps.parent()).expect("tests lie in target/<profile>/deps");
+    let binary = folder.join("dalston");
+    assert!(binary.exists(), "{} is not built; run `cargo build -p dalston` first", binary.display());
+    binary
+}
+
+impl Server {
+    /// A server with the loopback engine that listens on a free port.
+    pub fn loopback() -> Builder {
+        Self::with_engine("loopback")
+    }
+
+    /// A server with this engine that listens on a free port.
+    pub fn with_engine(engine: &str) -> Builder {
+        let data_dir = tempfile::tempdir().expect("a temporary folder");
+        let mut command = Command::new(binary());
+        command.args(["serve", "--bind", "127.0.0.1:0", "--engine", engine, "--data-dir"]).arg(data_dir.path());
+        command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("LOG_FORMAT", "json");
+        Builder { command, data_dir, expected: Vec::new() }
+    }
+
+    /// Where it listens, as `host:port`.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// A client of its native API.
+    pub fn client(&self, config: SessionConfig) -> StreamClient {
+        let endpoint: Endpoint = format!("http://{}", self.address).parse().expect("an address is an endpoint");
+        StreamClient::new(endpoint).config(config)
+    }
+
+    /// Its log so far.
+    pub fn log(&self) -> Log {
+        self.log.lock().expect("no reader panics").clone()
+    }
+
+    /// `GET path`, without a library between us and the wire.
+    pub fn get(&self, path: &str) -> Answer {
+        self.request("GET", path, "")
+    }
+
+    /// A request with further header lines, each with its `\r\n`.
+    pub fn request(&self, method: &str, path: &str, headers: &str) -> Answer {
+        self.try_request(method, path, headers).expect("the server answers")
+    }
+
+    /// As [`Server::request`], for a server that may be gone.
+    pub fn try_request(&self, method: &str, path: &str, headers: &str) -> std::io::Result<Answer> {
+        let mut stream = TcpStream::connect(&self.address)?;
+        stream.set_read_timeout(Some(Duration::from_secs(20)))?;
+        let head = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n{headers}\r\n", self.address);
+        stream.write_all(head.as_bytes())?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+        let mut lines = head.lines();
+        let status = lines.next().and_then(|line| line.split(' ').nth(1)).and_then(|s| s.parse().ok()).unwrap_or(0);
+        let headers = lines
+            .filter_map(|line| line.split_once(": "))
+            .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
+            .collect();
+        Ok(Answer { status, headers, body: body.to_owned() })
+    }
+
+    /// The value of a metric without labels, or with exactly these, as it stands in `/metrics`.
+    pub fn metric(&self, series: &str) -> Option<f64> {
+        let metrics = self.get("/metrics").body;
+        metrics.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.trim().parse().ok())
+    }
+
+    /// Sends a signal, by name as `kill` knows it.
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status();
+        assert!(sent.is_ok_and(|status| status.success()), "SIG{name} could not be sent");
+    }
+
+    /// Waits for its end.
+    pub fn wait(&mut self) -> ExitStatus {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().expect("our own child can be waited for") {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "the server did not end; its log:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// SIGTERM, and its end.
+    pub fn stop(&mut self) -> ExitStatus {
+        self.signal("TERM");
+        self.wait()
+    }
+}
+
+impl Builder {
+    /// An environment variable.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: impl AsRef<std::ffi::OsStr>) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    /// A command-line argument.
+    #[must_use]
+    pub fn arg(mut self, arg: impl AsRef<std::ffi::OsStr>) -> Self {
+        self.command.arg(arg);
+        self
+    }
+
+    /// Sends spans to this collector.
+    #[must_use]
+    pub fn traced_to(self, endpoint: &str) -> Self {
+        self.env("OTEL_ENABLED", "true").env("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
+    }
+
+    /// A warning or error in the log that has this in it is part of the test.
+    #[must_use]
+    pub fn expect(mut self, part_of_line: &'static str) -> Self {
+        self.expected.push(part_of_line);
+        self
+    }
+
+    /// Starts it and waits until it listens.
+    pub fn start(mut self) -> Server {
+        self.command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = self.command.spawn().expect("the binary starts");
+        let log = Arc::new(Mutex::new(Log::default()));
+        let (found, address) = std::sync::mpsc::channel();
+        let stdout = BufReader::new(child.stdout.take().expect("stdout is piped"));
+        let stderr = BufReader::new(child.stderr.take().expect("stderr is piped"));
+        let reads_stdout = std::thread::spawn(move || {
+            for line in stdout.lines().map_while(Result::ok) {
+                if let Some(address) = address_in(&line) {
+                    // Only the first is waited for.
+                    let _ = found.send(address);
+                }
+            }
+        });
+        let reads_stderr = {
+            let log = log.clone();
+            std::thread::spawn(move || {
+                for line in stderr.lines().map_while(Result::ok) {
+                    log.lock().expect("no reader panics").push(line);
+                }
+            })
+        };
+        let readers = vec![reads_stdout, reads_stderr];
+        let (expected, data_dir) = (self.expected, self.data_dir);
+        let mut server = Server { child, address: String::new(), log, expected, readers, _data_dir: data_dir };
+        match address.recv_timeout(PATIENCE) {
+            Ok(address) => server.address = address,
+            Err(_) => panic!("the server did not say where it listens; its log:\n{}", server.log()),
+        }
+        server
+    }
+}
+
+/// The first `http://host:port` of a line of the address book.
+fn address_in(line: &str) -> Option<String> {
+    let (_, rest) = line.split_once("http://")?;
+    let address: String = rest.chars().take_while(|c| !c.is_whitespace() && *c != '/').collect();
+    address.starts_with("127.0.0.1:").then_some(address)
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(None)) {
+            self.signal("TERM");
+            let deadline = Instant::now() + Duration::from_secs(10);
+            while Instant::now() < deadline && matches!(self.child.try_wait(), Ok(None)) {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        }
+        // It has had its time.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        for reader in self.readers.drain(..) {
+            let _ = reader.join();
+        }
+        if !std::thread::panicking() {
+            let unexpected = self.log().unexpected(&self.expected);
+            assert!(unexpected.is_empty(), "warnings or errors that no test expected:\n{}", unexpected.join("\n"));
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! Sessions as a client sees them.
+
+use std::time::Duration;
+
+use dalston_client::{Event, Events, Sink, StreamClient};
+use dalston_protocol::realtime::{ClientMessage, ServerMessage, TranscriptFinal};
+
+/// How long a test waits for the next event.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What a session said, to its close.
+#[derive(Debug, Clone)]
+pub struct Heard {
+    /// Every event, in order.
+    pub events: Vec<ServerMessage>,
+    /// The close code.
+    pub code: u16,
+    /// The close reason.
+    pub reason: String,
+}
+
+impl Heard {
+    /// The finals, in the order they came.
+    pub fn finals(&self) -> Vec<&TranscriptFinal> {
+        let mut finals = Vec::new();
+        for event in &self.events {
+            if let ServerMessage::Final(said) = event {
+                finals.push(said);
+            }
+        }
+        finals
+    }
+
+    /// The session's id and trace, from `session.begin`.
+    pub fn begin(&self) -> (&str, Option<&str>) {
+        match self.events.first() {
+            Some(ServerMessage::SessionBegin { session_id, trace_id, .. }) => {
+                (session_id.as_str(), trace_id.as_deref())
+            }
+            other => panic!("the first event is not session.begin but {other:?}"),
+        }
+    }
+
+    /// Whether the last event is `session.end`.
+    pub fn has_end(&self) -> bool {
+        matches!(self.events.last(), Some(ServerMessage::SessionEnd(_)))
+    }
+}
+
+/// Connects, and hears `session.begin`.
+pub async fn open(client: &StreamClient) -> (Sink, Events, ServerMessage) {
+    let (sink, mut events) = client.connect().await.expect("the server takes connections");
+    match next(&mut events).await {
+        Event::Message(begin) => (sink, events, *begin),
+        Event::Closed { code, reason } => panic!("closed at once with {code}: {reason}"),
+    }
+}
+
+/// The next event.
+pub async fn next(events: &mut Events) -> Event {
+    let event = tokio::time::timeout(PATIENCE, events.next()).await.expect("an event in time");
+    event.expect("a close before the end").expect("events are readable")
+}
+
+/// Everything up to the close.
+pub async fn rest(events: &mut Events) -> Heard {
+    let mut heard = Heard { events: Vec::new(), code: 0, reason: String::new() };
+    loop {
+        match next(events).await {
+            Event::Message(event) => heard.events.push(*event),
+            Event::Closed { code, reason } => return Heard { code, reason, ..heard },
+        }
+    }
+}
+
+/// A whole session: the audio in messages of `size` bytes, `gap` apart, then `end`.
+pub async fn stream(client: &StreamClient, audio: Vec<u8>, size: usize, gap: Duration) -> Heard {
+    let (mut sink, mut events) = client.connect().await.expect("the server takes connections");
+    let sending = tokio::spawn(async move {
+        let mut ticks = tokio::time::interval(gap.max(Duration::from_nanos(1)));
+        for chunk in audio.chunks(size) {
+            if !gap.is_zero() {
+                ticks.tick().await;
+            }
+            if sink.send_audio(chunk.to_vec()).await.is_err() {
+                return;
+            }
+        }
+        // The server may have closed first, which its close says better.
+        let _ = sink.send(&ClientMessage::End).await;
+    });
+    let heard = rest(&mut events).await;
+    sending.await.expect("the sender does not panic");
+    heard
+}
