@@ -1,0 +1,62 @@
+//! Who may use a route.
+
+use axum::{
+    extract::{Request, State},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use dalston_protocol::ApiError;
+use http::HeaderMap;
+
+use super::Failure;
+use crate::{
+    auth::{Credential, Principal, Scope},
+    gateway::App,
+};
+
+/// Who may use a route.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Access {
+    /// Everybody.
+    Public,
+    /// Whoever has one of these scopes.
+    AnyOf(&'static [Scope]),
+    /// The handler asks [`caller`] itself, because it can say no in a better way than HTTP.
+    Checked,
+}
+
+/// Lets a request through or answers it. Behind it, the [`Principal`] is in the request.
+pub(super) async fn check(State((app, access)): State<(App, Access)>, mut request: Request, next: Next) -> Response {
+    let Access::AnyOf(scopes) = access else { return next.run(request).await };
+    let caller = caller(&app, request.headers(), &[]).and_then(|caller| allow(caller, scopes));
+    match caller {
+        Ok(caller) => {
+            request.extensions_mut().insert(caller);
+            next.run(request).await
+        }
+        Err(error) => Failure(error).into_response(),
+    }
+}
+
+/// Who sends this. Credentials in the query count only where `query` is passed.
+///
+/// # Errors
+/// An origin that is kept out, or no or wrong credentials.
+pub(crate) fn caller(app: &App, headers: &HeaderMap, query: &[(String, String)]) -> Result<Principal, ApiError> {
+    if let Some(origins) = app.auth.origins() {
+        origins.check(headers)?;
+    }
+    let credential = Credential::in_headers(headers).or_else(|| Credential::in_query(query));
+    app.auth.authenticate(credential.as_ref())
+}
+
+fn allow(caller: Principal, scopes: &[Scope]) -> Result<Principal, ApiError> {
+    let mut refused = None;
+    for scope in scopes {
+        match caller.require(*scope) {
+            Ok(()) => return Ok(caller),
+            Err(error) => refused = refused.or(Some(error)),
+        }
+    }
+    refused.map_or(Ok(caller), Err)
+}

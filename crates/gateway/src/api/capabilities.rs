@@ -1,0 +1,78 @@
+//! What runs, what it can do, and what is free.
+
+use std::collections::BTreeMap;
+
+use axum::{Json, extract::State};
+use dalston_protocol::{ApiError, ErrorCode};
+use dalston_session_router::{Health, WorkerStatus};
+use serde_json::{Value, json};
+
+use super::Failure;
+use crate::gateway::App;
+
+pub(super) async fn status(State(app): State<App>) -> Result<Json<Value>, Failure> {
+    let workers = all_workers(&app).await?;
+    let ready = workers.iter().filter(|worker| worker.health == Health::Ready).count();
+    let capacity: usize = workers.iter().map(|worker| worker.capacity).sum();
+    let used: usize = workers.iter().map(|worker| worker.used).sum();
+    let free: usize = workers.iter().map(WorkerStatus::free).sum();
+    let status = match (app.draining.is_cancelled(), ready, free) {
+        (true, ..) => "draining",
+        (false, 0, _) => "unavailable",
+        (false, _, 0) => "full",
+        _ => "ready",
+    };
+    Ok(Json(json!({
+        "status": status,
+        "sessions": { "used": used, "free": free, "capacity": capacity },
+        "workers": { "ready": ready, "total": workers.len() },
+        "version": env!("CARGO_PKG_VERSION"),
+    })))
+}
+
+pub(super) async fn workers(State(app): State<App>) -> Result<Json<Value>, Failure> {
+    Ok(Json(json!({ "workers": all_workers(&app).await? })))
+}
+
+/// In the shape of OpenAI's list, which its SDK reads.
+pub(super) async fn models(State(app): State<App>) -> Result<Json<Value>, Failure> {
+    let mut by_id = BTreeMap::new();
+    for engine in living(&all_workers(&app).await?).flat_map(|worker| &worker.engines) {
+        by_id.entry(engine.engine_id.clone()).or_insert_with(|| {
+            json!({
+                "id": engine.engine_id, "object": "model", "owned_by": "dalston",
+                "model": engine.model, "languages": engine.languages,
+            })
+        });
+    }
+    Ok(Json(json!({ "object": "list", "data": by_id.into_values().collect::<Vec<_>>() })))
+}
+
+/// The capability records as the engines' authors wrote them, with how many workers run each.
+pub(super) async fn engines(State(app): State<App>) -> Result<Json<Value>, Failure> {
+    let workers = all_workers(&app).await?;
+    let mut by_id: BTreeMap<(&str, &str), (Value, usize)> = BTreeMap::new();
+    for engine in living(&workers).flat_map(|worker| &worker.engines) {
+        let entry = by_id.entry((&engine.engine_id, &engine.model)).or_insert_with(|| (json!(engine), 0));
+        entry.1 += 1;
+    }
+    let engines: Vec<Value> = by_id
+        .into_values()
+        .map(|(mut engine, workers)| {
+            engine["workers"] = workers.into();
+            engine
+        })
+        .collect();
+    Ok(Json(json!({ "engines": engines })))
+}
+
+fn living(workers: &[WorkerStatus]) -> impl Iterator<Item = &WorkerStatus> {
+    workers.iter().filter(|worker| worker.health != Health::Lost)
+}
+
+async fn all_workers(app: &App) -> Result<Vec<WorkerStatus>, Failure> {
+    app.router.workers().await.map_err(|unavailable| {
+        tracing::warn!(%unavailable, "workers cannot be listed");
+        Failure(ApiError::new(ErrorCode::NoCapacity, "workers cannot be looked up").retry_after(1.0))
+    })
+}

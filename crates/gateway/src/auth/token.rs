@@ -1,0 +1,121 @@
+//! Single-use tokens, for browsers, which cannot send a header with a WebSocket and must not hold a key.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    time::{Duration, Instant},
+};
+
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD as BASE64};
+use dalston_protocol::{ApiError, ErrorCode};
+use parking_lot::Mutex;
+use sha2::{Digest, Sha256};
+
+use super::{Principal, Scope, key::random};
+
+/// A token must be used in this time.
+pub const TOKEN_LIFETIME: Duration = Duration::from_secs(60);
+/// Tokens that wait to be used, of all keys: 10 000 take 2 MB. Then 429.
+const MOST: usize = 10_000;
+/// … and of one key. Then 429, so that one key cannot take them all.
+const MOST_OF_ONE_KEY: usize = 1_000;
+
+/// A new token, in full for the only time.
+#[derive(Clone, serde::Serialize)]
+pub struct IssuedToken {
+    /// What stands in `?token=`.
+    pub token: String,
+    /// Seconds in which it must be used.
+    pub expires_in: u64,
+}
+
+impl std::fmt::Debug for IssuedToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("IssuedToken").field("expires_in", &self.expires_in).finish_non_exhaustive()
+    }
+}
+
+/// The tokens that wait to be used.
+#[derive(Debug, Default)]
+pub(super) struct Tokens {
+    // A std-like mutex: it is held for a few map operations and no await.
+    waiting: Mutex<Waiting>,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    /// By hash, so that looking one up takes no time that depends on how much of a guess is right.
+    by_hash: HashMap<[u8; 32], Principal>,
+    /// In the order in which they were issued, which is the order in which they expire.
+    expiring: VecDeque<(Instant, [u8; 32])>,
+}
+
+impl Tokens {
+    pub(super) fn issue(&self, owner: &Principal, now: Instant) -> Result<IssuedToken, ApiError> {
+        let mut waiting = self.waiting.lock();
+        waiting.expire(now);
+        let tenant = owner.tenant();
+        let of_owner = waiting.by_hash.values().filter(|principal| principal.tenant() == tenant).count();
+        // Used tokens stay in the queue until they expire; counting them bounds it too.
+        if of_owner >= MOST_OF_ONE_KEY || waiting.expiring.len() >= MOST {
+            let message = "too many unused tokens; use them, or wait until they expire";
+            return Err(ApiError::new(ErrorCode::RateLimited, message).retry_after(TOKEN_LIFETIME.as_secs_f64()));
+        }
+        let token = format!("tok_{}", BASE64.encode(random::<32>()));
+        let hash = Sha256::digest(&token).into();
+        waiting.by_hash.insert(hash, owner.restricted_to(Scope::Realtime));
+        waiting.expiring.push_back((now + TOKEN_LIFETIME, hash));
+        Ok(IssuedToken { token, expires_in: TOKEN_LIFETIME.as_secs() })
+    }
+
+    pub(super) fn redeem(&self, token: &str, now: Instant) -> Option<Principal> {
+        let hash: [u8; 32] = Sha256::digest(token).into();
+        let mut waiting = self.waiting.lock();
+        waiting.expire(now);
+        waiting.by_hash.remove(&hash)
+    }
+}
+
+impl Waiting {
+    fn expire(&mut self, now: Instant) {
+        while let Some((_, hash)) = self.expiring.pop_front_if(|(expires, _)| *expires <= now) {
+            self.by_hash.remove(&hash);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn owner(id: &str) -> Principal {
+        Principal::new(id, &[Scope::Realtime], None)
+    }
+
+    #[test]
+    fn a_token_is_worth_nothing_after_its_time() {
+        let (tokens, now) = (Tokens::default(), Instant::now());
+        let issued = tokens.issue(&owner("a"), now).unwrap();
+        assert!(tokens.redeem(&issued.token, now + TOKEN_LIFETIME).is_none());
+        assert!(tokens.waiting.lock().by_hash.is_empty(), "an expired token takes no memory");
+    }
+
+    #[test]
+    fn one_key_cannot_take_all_tokens() {
+        let (tokens, now) = (Tokens::default(), Instant::now());
+        for _ in 0..MOST_OF_ONE_KEY {
+            tokens.issue(&owner("a"), now).unwrap();
+        }
+        assert_eq!(tokens.issue(&owner("a"), now).unwrap_err().code, ErrorCode::RateLimited);
+        assert!(tokens.issue(&owner("b"), now).is_ok());
+        assert!(tokens.issue(&owner("a"), now + TOKEN_LIFETIME).is_ok(), "expired ones make room");
+    }
+
+    #[test]
+    fn using_tokens_at_once_does_not_grow_the_queue_for_ever() {
+        let (tokens, now) = (Tokens::default(), Instant::now());
+        let refused = (0..MOST + 10)
+            .filter(|_| tokens.issue(&owner("a"), now).map(|issued| tokens.redeem(&issued.token, now)).is_err())
+            .count();
+        assert_eq!(refused, 10);
+    }
+}

@@ -1,0 +1,78 @@
+//! The service and what its parts share.
+
+use std::sync::Arc;
+
+use dalston_session_router::SessionRouter;
+use dalston_telemetry::{Metrics, Tracers};
+use tokio::net::TcpListener;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{GatewayConfig, GatewayError, api, auth::Authenticator, server};
+
+/// What the gateway needs from its process.
+#[derive(Debug, Clone)]
+pub struct Deps {
+    /// Finds workers for sessions.
+    pub router: Arc<SessionRouter>,
+    /// Makes spans; its ring answers `/v1/traces`.
+    pub tracers: Tracers,
+    /// Counts, and answers `/metrics`.
+    pub metrics: Arc<Metrics>,
+}
+
+/// HTTP and WebSocket at the edge.
+#[derive(Debug)]
+pub struct Gateway {
+    app: App,
+}
+
+impl Gateway {
+    /// A gateway that serves nothing yet.
+    ///
+    /// # Errors
+    /// A setting that is not allowed, by its key.
+    pub fn new(config: GatewayConfig, deps: Deps) -> Result<Self, GatewayError> {
+        config.check()?;
+        let auth = Authenticator::new(&config.auth, &config.stream)?;
+        let Deps { router, tracers, metrics } = deps;
+        let (draining, sessions) = (CancellationToken::new(), TaskTracker::new());
+        Ok(Self { app: App(Arc::new(Shared { config, auth, router, tracers, metrics, draining, sessions })) })
+    }
+
+    /// Serves until `shutdown` resolves, then drains: `/readyz` says 503, sessions are asked to end and do so within
+    /// `http.drain_timeout`. Returns when all is over.
+    ///
+    /// # Errors
+    /// Before anything is served: [`GatewayError::PublicWithoutAuth`], or a listener without an address.
+    pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) -> Result<(), GatewayError> {
+        self.app.config.auth.permits(listener.local_addr()?)?;
+        let router = api::router(&self.app);
+        server::serve(&self.app, router, listener, shutdown).await;
+        Ok(())
+    }
+}
+
+/// What every request and session can reach. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct App(Arc<Shared>);
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) config: GatewayConfig,
+    pub(crate) auth: Authenticator,
+    pub(crate) router: Arc<SessionRouter>,
+    pub(crate) tracers: Tracers,
+    pub(crate) metrics: Arc<Metrics>,
+    /// Cancelled when the gateway begins to drain.
+    pub(crate) draining: CancellationToken,
+    /// The tasks of open sessions.
+    pub(crate) sessions: TaskTracker,
+}
+
+impl std::ops::Deref for App {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}

@@ -1,0 +1,126 @@
+//! One accepted TCP connection, from the accept loop through HTTP into a WebSocket.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use dalston_telemetry::Metrics;
+use socket2::SockRef;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+    sync::{OwnedSemaphorePermit, Semaphore},
+};
+
+/// Connections beyond the limit that may still ask plain questions, such as whether the server lives.
+const RESERVE: usize = 32;
+/// Bytes that the kernel keeps for a client that does not read. Events are small; more would only hide that it does not.
+const SEND_BUFFER: usize = 64 * 1024;
+
+/// The places that connections take.
+#[derive(Debug, Clone)]
+pub(crate) struct Places {
+    all: Arc<Semaphore>,
+    regular: Arc<Semaphore>,
+}
+
+impl Places {
+    pub(crate) fn new(max_connections: usize) -> Self {
+        let regular = max_connections.min(Semaphore::MAX_PERMITS - RESERVE);
+        Self { all: Arc::new(Semaphore::new(regular + RESERVE)), regular: Arc::new(Semaphore::new(regular)) }
+    }
+
+    /// Waits for a place, a regular one if there is one.
+    pub(crate) async fn take(&self) -> Place {
+        let all = self.all.clone().acquire_owned().await.expect("the semaphore is never closed");
+        Place { _any: all, regular: self.regular.clone().try_acquire_owned().ok() }
+    }
+}
+
+/// A place, free again when dropped.
+#[derive(Debug)]
+pub(crate) struct Place {
+    _any: OwnedSemaphorePermit,
+    regular: Option<OwnedSemaphorePermit>,
+}
+
+impl Place {
+    /// Whether a session may be opened from it.
+    pub(crate) fn is_regular(&self) -> bool {
+        self.regular.is_some()
+    }
+}
+
+/// A connection, counted, and holding its place until it is closed.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    stream: TcpStream,
+    metrics: Arc<Metrics>,
+    sent: u64,
+    _place: Place,
+}
+
+impl Connection {
+    pub(crate) fn new(stream: TcpStream, place: Place, dead_peer: Duration, metrics: Arc<Metrics>) -> io::Result<Self> {
+        // An event of 200 bytes must not wait for more to come.
+        stream.set_nodelay(true)?;
+        // Also bounds an HTTP client that does not read its answer: the kernel cuts it (RFC 5482; Linux counts a closed window).
+        SockRef::from(&stream).set_tcp_user_timeout(Some(dead_peer))?;
+        metrics.connections_open.inc();
+        Ok(Self { stream, metrics, sent: 0, _place: place })
+    }
+
+    /// From here on it carries a live session. Best effort: a session works with any buffer.
+    pub(crate) fn becomes_session(&self) {
+        let _ = SockRef::from(&self.stream).set_send_buffer_size(SEND_BUFFER);
+    }
+
+    /// Bytes that the kernel has taken so far: a client that reads, however slowly, makes it grow.
+    pub(crate) fn sent(&self) -> u64 {
+        self.sent
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.metrics.connections_open.dec();
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.sent += if let Poll::Ready(Ok(count)) = written { count as u64 } else { 0 };
+        written
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,177 @@
+//! The accept loop: connections in, requests out, and an orderly end.
+//!
+//! `axum::serve` is not used: it lets a half-sent head stay open for ever, and forgets WebSockets when it shuts down.
+//!
+//! The end has two parts. First the gateway *drains*: it still accepts, so that `/readyz` can say 503, but opens no session,
+//! and asks the open ones to end. When they have, or their time is up, it *closes*: no more connections, and those that are
+//! left finish the request they are at.
+
+mod connection;
+
+use std::{
+    io,
+    pin::pin,
+    time::{Duration, Instant},
+};
+
+use axum::{Router, body::Body};
+use http::Request;
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    task::JoinSet,
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
+use tower::util::ServiceExt;
+use tracing::{info, warn};
+
+pub(crate) use self::connection::Connection;
+use self::connection::{Place, Places};
+use crate::gateway::App;
+
+/// Room for a request's head: the largest allowed vocabulary fits, percent-encoded. Beyond it, 431.
+const MAX_HEAD: usize = 64 * 1024;
+/// Wait after an accept that failed for want of something, such as file descriptors.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// Time for the requests under way when the sessions have ended.
+const LAST_REQUESTS: Duration = Duration::from_secs(2);
+
+/// Put into each request: whether the connection may open a session, or was let in only to ask plain questions.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct MayOpenSession(pub(crate) bool);
+
+/// Serves `router` until `shutdown` resolves and what is open has ended.
+pub(crate) async fn serve(app: &App, router: Router, listener: TcpListener, shutdown: impl Future<Output = ()>) {
+    let mut accepting = Accepting {
+        app,
+        router,
+        listener,
+        places: Places::new(app.config.http.max_connections),
+        connections: JoinSet::new(),
+        closing: CancellationToken::new(),
+    };
+    accepting.until(shutdown).await;
+
+    info!(sessions = app.sessions.len(), "draining");
+    let drain_timeout = app.config.http.drain_timeout;
+    let began = Instant::now();
+    app.draining.cancel();
+    app.sessions.close();
+    // Sessions keep the deadline themselves, and need a moment more for their closing handshake.
+    let patience = drain_timeout + app.config.stream.close_timeout;
+    let ended = async { timeout(patience, app.sessions.wait()).await.is_ok() };
+    if !accepting.until(ended).await {
+        warn!(sessions = app.sessions.len(), "sessions did not end in time and are cut");
+    }
+    accepting.close().await;
+    info!(seconds = began.elapsed().as_secs_f64(), "drained");
+}
+
+struct Accepting<'a> {
+    app: &'a App,
+    router: Router,
+    listener: TcpListener,
+    places: Places,
+    /// Connections that speak HTTP; one that became a WebSocket belongs to its session.
+    connections: JoinSet<()>,
+    closing: CancellationToken,
+}
+
+impl Accepting<'_> {
+    async fn until<T>(&mut self, event: impl Future<Output = T>) -> T {
+        let mut event = pin!(event);
+        let mut pause = FIRST_PAUSE;
+        loop {
+            tokio::select! {
+                biased;
+                happened = &mut event => return happened,
+                Some(ended) = self.connections.join_next() => if let Err(panic) = ended {
+                    warn!(%panic, "a connection's task failed");
+                },
+                (accepted, place) = accept(&self.listener, &self.places) => match accepted {
+                    Ok(stream) => {
+                        pause = FIRST_PAUSE;
+                        self.spawn(stream, place);
+                    }
+                    Err(error) if concerns_one_connection(&error) => {}
+                    Err(error) => {
+                        warn!(%error, pause_seconds = pause.as_secs_f64(), "cannot accept connections");
+                        // Whatever is missing comes back when something closes; trying without a pause would burn a core.
+                        tokio::select! {
+                            happened = &mut event => return happened,
+                            () = tokio::time::sleep(pause) => pause = LONGEST_PAUSE.min(pause * 2),
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn spawn(&mut self, stream: TcpStream, place: Place) {
+        let limits = &self.app.config.http;
+        let is_regular = place.is_regular();
+        let Ok(connection) = Connection::new(stream, place, limits.dead_peer, self.app.metrics.clone()) else {
+            // The peer has gone between accept and here.
+            return;
+        };
+        let router = self.router.clone();
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(MayOpenSession(is_regular));
+            router.clone().oneshot(request.map(Body::new))
+        });
+        let mut http = http1::Builder::new();
+        http.timer(TokioTimer::new()).header_read_timeout(limits.header_timeout).max_buf_size(MAX_HEAD);
+        http.keep_alive(is_regular);
+        let serving = http.serve_connection(TokioIo::new(connection), service).with_upgrades();
+        let closing = self.closing.clone();
+        self.connections.spawn(async move {
+            let mut serving = pin!(serving);
+            // Errors are the peer's doing (half a head, a reset), and it is not there any more to be told.
+            tokio::select! {
+                _ = &mut serving => {}
+                () = closing.cancelled() => {
+                    serving.as_mut().graceful_shutdown();
+                    let _ = serving.await;
+                }
+            }
+        });
+    }
+
+    async fn close(mut self) {
+        drop(self.listener);
+        self.closing.cancel();
+        let all = async { while self.connections.join_next().await.is_some() {} };
+        if timeout(LAST_REQUESTS, all).await.is_err() {
+            warn!(connections = self.connections.len(), "connections did not end in time and are cut");
+            self.connections.shutdown().await;
+        }
+    }
+}
+
+/// The place comes first: without one, nothing is accepted and the kernel queues.
+async fn accept(listener: &TcpListener, places: &Places) -> (io::Result<TcpStream>, Place) {
+    let place = places.take().await;
+    (listener.accept().await.map(|(stream, _)| stream), place)
+}
+
+/// Whether only the connection that was to be accepted is at fault, and the next may be well (accept(2), "Error handling").
+fn concerns_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{
+        ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable, Interrupted, NetworkDown,
+        NetworkUnreachable, TimedOut,
+    };
+    matches!(
+        error.kind(),
+        ConnectionAborted
+            | ConnectionRefused
+            | ConnectionReset
+            | HostUnreachable
+            | Interrupted
+            | NetworkDown
+            | NetworkUnreachable
+            | TimedOut
+    )
+}

@@ -1,0 +1,210 @@
+//! What a session waits for, and since when. Pure: it is told the time.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::StreamLimits;
+
+/// What is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Due {
+    /// The client did not answer two pings.
+    PeerDead,
+    /// Time to ask whether it is there.
+    Ping,
+    /// It is there, but has nothing to say.
+    Idle,
+    /// It takes nothing of what we say.
+    WriteStalled,
+    /// The session has lasted long enough.
+    MaxDuration,
+    /// The worker owes an answer: it takes nothing, or does not end.
+    WorkerOverdue,
+    /// The client owes its half of the closing handshake.
+    EchoOverdue,
+}
+
+/// Which deadlines hold at the moment.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Watch {
+    /// The session goes on: neither side has said that it ends.
+    pub(super) open: bool,
+    /// We read from the client, so its silence is its own.
+    pub(super) reading: bool,
+    /// The client said `end`: it has nothing more to say.
+    pub(super) ended: bool,
+}
+
+/// The instants that deadlines count from.
+#[derive(Debug)]
+pub(super) struct Clock {
+    /// Any frame from the client.
+    heard: Instant,
+    /// Audio or a message from the client.
+    active: Instant,
+    ping_at: Instant,
+    max_at: Option<Instant>,
+    /// Since when the client takes no byte.
+    stalled: Option<Instant>,
+    /// Since when the worker takes no message.
+    choked: Option<Instant>,
+    worker_by: Option<Instant>,
+    echo_by: Option<Instant>,
+}
+
+impl Clock {
+    pub(super) fn new(limits: &StreamLimits, now: Instant) -> Self {
+        Self {
+            heard: now,
+            active: now,
+            ping_at: now + limits.ping_interval,
+            max_at: limits.max_duration.map(|most| now + most),
+            stalled: None,
+            choked: None,
+            worker_by: None,
+            echo_by: None,
+        }
+    }
+
+    pub(super) fn heard(&mut self, now: Instant) {
+        self.heard = now;
+    }
+
+    pub(super) fn active(&mut self, now: Instant) {
+        self.heard = now;
+        self.active = now;
+    }
+
+    /// The worker has no room, so reading from the client pauses.
+    pub(super) fn worker_blocked(&mut self, now: Instant) {
+        self.choked.get_or_insert(now);
+    }
+
+    /// The worker took a message. A pause was ours and not the client's: its silence counts from now.
+    pub(super) fn worker_took(&mut self, now: Instant) {
+        if self.choked.take().is_some() {
+            self.active(now);
+        }
+    }
+
+    pub(super) fn pinged(&mut self, limits: &StreamLimits, now: Instant) {
+        self.ping_at = now + limits.ping_interval;
+    }
+
+    /// The socket takes nothing; if it did `just_now`, the wait begins again.
+    pub(super) fn write_blocked(&mut self, now: Instant, just_now: bool) {
+        if just_now || self.stalled.is_none() {
+            self.stalled = Some(now);
+        }
+    }
+
+    pub(super) fn write_done(&mut self) {
+        self.stalled = None;
+    }
+
+    /// The worker owes an answer within `time`, or again within `time`.
+    pub(super) fn expect_worker(&mut self, time: Duration, now: Instant) {
+        self.worker_by = Some(now + time);
+    }
+
+    /// The worker has ended.
+    pub(super) fn worker_ended(&mut self) {
+        self.choked = None;
+        self.worker_by = None;
+    }
+
+    pub(super) fn expect_echo(&mut self, time: Duration, now: Instant) {
+        self.echo_by = Some(now + time);
+    }
+
+    /// What was due is being seen to, and is not due again.
+    pub(super) fn strike(&mut self, due: Due) {
+        match due {
+            Due::WriteStalled => self.stalled = None,
+            Due::MaxDuration => self.max_at = None,
+            Due::WorkerOverdue => self.worker_ended(),
+            Due::EchoOverdue => self.echo_by = None,
+            // Either ends the session, and then is watched no more.
+            Due::PeerDead | Due::Idle => {}
+            // Is set anew.
+            Due::Ping => {}
+        }
+    }
+
+    /// What comes next, and when.
+    pub(super) fn next(&self, limits: &StreamLimits, watch: Watch) -> Option<(Instant, Due)> {
+        let Watch { open, reading, ended } = watch;
+        let when = |condition: bool, at: Instant, due: Due| condition.then_some((at, due));
+        [
+            when(open, self.ping_at, Due::Ping),
+            when(open && reading, self.heard + 2 * limits.ping_interval, Due::PeerDead),
+            when(open && reading && !ended, self.active + limits.idle_timeout, Due::Idle),
+            self.stalled.map(|since| (since + limits.write_timeout, Due::WriteStalled)),
+            self.max_at.filter(|_| open).map(|at| (at, Due::MaxDuration)),
+            self.choked.map(|since| (since + limits.worker_timeout, Due::WorkerOverdue)),
+            self.worker_by.map(|at| (at, Due::WorkerOverdue)),
+            self.echo_by.map(|at| (at, Due::EchoOverdue)),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OPEN: Watch = Watch { open: true, reading: true, ended: false };
+
+    fn next_of(clock: &Clock, limits: &StreamLimits, watch: Watch, start: Instant) -> Option<(u64, Due)> {
+        clock.next(limits, watch).map(|(at, due)| ((at - start).as_secs(), due))
+    }
+
+    #[test]
+    fn a_silent_client_is_pinged_and_then_given_up() {
+        let (limits, start) = (StreamLimits::default(), Instant::now());
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut clock = Clock::new(&limits, start);
+        assert_eq!(next_of(&clock, &limits, OPEN, start), Some((20, Due::Ping)));
+        clock.pinged(&limits, at(20));
+        assert_eq!(next_of(&clock, &limits, OPEN, start), Some((40, Due::PeerDead)));
+        clock.heard(at(39));
+        clock.pinged(&limits, at(40));
+        assert_eq!(next_of(&clock, &limits, OPEN, start), Some((60, Due::Ping)), "a pong keeps it");
+        clock.pinged(&limits, at(60));
+        assert_eq!(next_of(&clock, &limits, OPEN, start), Some((60, Due::Idle)), "but a pong is no activity");
+        clock.active(at(59));
+        assert_eq!(next_of(&clock, &limits, OPEN, start), Some((80, Due::Ping)));
+    }
+
+    #[test]
+    fn silence_does_not_count_while_we_do_not_read() {
+        let (limits, start) = (StreamLimits::default(), Instant::now());
+        let mut clock = Clock::new(&limits, start);
+        clock.worker_blocked(start);
+        clock.pinged(&limits, start + Duration::from_secs(20));
+        let paused = Watch { reading: false, ..OPEN };
+        assert_eq!(next_of(&clock, &limits, paused, start), Some((30, Due::WorkerOverdue)));
+        clock.worker_took(start + Duration::from_secs(29));
+        clock.pinged(&limits, start + Duration::from_secs(60));
+        assert_eq!(next_of(&clock, &limits, OPEN, start), Some((69, Due::PeerDead)), "two intervals after the pause");
+        let closing = Watch { open: false, ..OPEN };
+        assert_eq!(clock.next(&limits, closing), None);
+    }
+
+    #[test]
+    fn a_reader_that_takes_something_is_slow_and_not_stalled() {
+        let (limits, start) = (StreamLimits::default(), Instant::now());
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut clock = Clock::new(&limits, start);
+        clock.write_blocked(at(1), false);
+        clock.write_blocked(at(5), false);
+        assert_eq!(next_of(&clock, &limits, OPEN, start), Some((11, Due::WriteStalled)));
+        clock.write_blocked(at(9), true);
+        assert_eq!(next_of(&clock, &limits, OPEN, start), Some((19, Due::WriteStalled)));
+        clock.write_done();
+        assert_eq!(next_of(&clock, &limits, OPEN, start), Some((20, Due::Ping)));
+    }
+}

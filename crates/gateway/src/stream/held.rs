@@ -1,0 +1,92 @@
+//! What waits for room at the worker.
+
+use bytes::Bytes;
+use dalston_protocol::{Close, realtime::ClientMessage};
+use dalston_session_router::link::ToWorker;
+
+/// Audio goes on in slices of at most this: one second of 16 kHz audio. A slice keeps the whole frame in memory, so a client
+/// of huge frames costs two of them and not a channel full.
+const SLICE: usize = 32 * 1024;
+
+/// At most one message of the client's, then our own last word. While a message waits, nothing more is read.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    audio: Bytes,
+    message: Option<Box<ClientMessage>>,
+    close: Option<Box<Close>>,
+    hang_up: bool,
+}
+
+impl Held {
+    pub(super) fn audio(&mut self, audio: Bytes) {
+        debug_assert!(!self.is_clients(), "nothing is read while a message waits");
+        self.audio = audio;
+    }
+
+    pub(super) fn message(&mut self, message: ClientMessage) {
+        debug_assert!(!self.is_clients(), "nothing is read while a message waits");
+        self.message = Some(Box::new(message));
+    }
+
+    /// What waits is answered first, then the session ends with this close.
+    pub(super) fn then_close(&mut self, close: Close) {
+        self.close = Some(Box::new(close));
+    }
+
+    /// What waits is answered first, then the worker sees that the client is gone.
+    pub(super) fn then_hang_up(&mut self) {
+        self.hang_up = true;
+    }
+
+    /// Forgets what waits.
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Whether a message of the client's waits.
+    pub(super) fn is_clients(&self) -> bool {
+        !self.audio.is_empty() || self.message.is_some()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        !self.is_clients() && self.close.is_none()
+    }
+
+    /// Whether the worker's sender is to be dropped, once nothing waits.
+    pub(super) fn hangs_up(&self) -> bool {
+        self.hang_up && self.is_empty()
+    }
+
+    pub(super) fn next(&mut self) -> Option<ToWorker> {
+        if !self.audio.is_empty() {
+            let slice = self.audio.split_to(self.audio.len().min(SLICE));
+            return Some(ToWorker::Audio(slice));
+        }
+        let message = self.message.take().map(ToWorker::Message);
+        message.or_else(|| self.close.take().map(ToWorker::Close))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_audio_goes_in_slices_and_the_close_last() {
+        let mut held = Held::default();
+        let audio: Vec<u8> = (0..SLICE * 2 + 5).map(|n| n as u8).collect();
+        held.audio(audio.clone().into());
+        held.then_close(Close::normal());
+        held.then_hang_up();
+        let mut received = Vec::new();
+        while held.is_clients() {
+            let Some(ToWorker::Audio(slice)) = held.next() else { panic!("audio comes first") };
+            assert!(slice.len() <= SLICE);
+            received.extend_from_slice(&slice);
+        }
+        assert_eq!(received, audio);
+        assert!(!held.hangs_up(), "the close goes first");
+        assert!(matches!(held.next(), Some(ToWorker::Close(_))));
+        assert!(held.hangs_up() && held.next().is_none());
+    }
+}
