@@ -25,6 +25,7 @@ use dalston_session_router::link::{FromWorker, SessionOffer, ToWorker};
 use dalston_telemetry::{SessionStart, SessionTrace};
 use tokio::{sync::mpsc, time::Instant};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 pub(crate) use self::ending::End;
 use self::{audio::Pending, report::Told};
@@ -116,6 +117,17 @@ impl Session {
 
     /// Serves the session to its end. The last thing it sends is the close.
     pub(crate) async fn run(
+        self,
+        from_client: mpsc::Receiver<ToWorker>,
+        outcomes: mpsc::Receiver<Box<Outcome>>,
+        drain: CancellationToken,
+    ) -> Close {
+        let SessionOffer { request_id, session_id, .. } = &self.offer;
+        let scope = dalston_telemetry::scope(request_id.as_str(), Some(session_id.as_str()));
+        self.trace.log_ids().around(self.serve(from_client, outcomes, drain)).instrument(scope).await
+    }
+
+    async fn serve(
         mut self,
         mut from_client: mpsc::Receiver<ToWorker>,
         mut outcomes: mpsc::Receiver<Box<Outcome>>,

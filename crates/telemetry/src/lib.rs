@@ -103,7 +103,7 @@ pub use record::{EventRecord, LinkRecord, SpanRecord, TraceSummary};
 pub use ring::{RingLimits, TraceRing};
 pub use sampler::{RootSampler, SamplerPolicy};
 pub use session::{
-    Chunk, Lap, SessionStart, SessionTotals, SessionTrace, Stopwatch, Transcript, TranscriptKind, VadEndpoint,
+    Chunk, Lap, LogIds, SessionStart, SessionTotals, SessionTrace, Stopwatch, Transcript, TranscriptKind, VadEndpoint,
 };
 pub use span::{InSpan, Span};
 pub use telemetry::{Telemetry, TelemetryGuard, configure_tracing};

@@ -5,13 +5,15 @@
 //! ([`crate::sampling`]); only a kept operation becomes a span, after the fact, from the two instants of its [`Lap`].
 //!
 //! Nothing can attach to the session by mistake: no method hands out the session span as a parent, and the context that
-//! [`SessionTrace::around`] sets lends its ids to log lines but takes no children ([`crate::bridge`]). So a chunk that
+//! [`SessionTrace::log_ids`] sets lends its ids to log lines but takes no children ([`crate::bridge`]). So a chunk that
 //! is not kept has no subtree either.
 
 mod observed;
 mod traced;
 
 use std::time::{Duration, Instant};
+
+use opentelemetry::Context;
 
 use crate::outcome::SessionOutcome;
 use crate::span::InSpan;
@@ -124,8 +126,19 @@ impl SessionTrace {
         }
     }
 
-    /// Makes the session's ids those of every log line `future` writes. `tracing` spans below it stay out of the trace.
-    pub fn around<F>(&self, future: F) -> InSpan<F> {
-        InSpan::new(future, self.0.as_ref().map(|traced| traced.for_logs()))
+    /// What makes the session's ids those of every log line. `tracing` spans below it stay out of the trace.
+    pub fn log_ids(&self) -> LogIds {
+        LogIds(self.0.as_ref().map(|traced| traced.for_logs()))
+    }
+}
+
+/// The ids of a session, for log lines only.
+#[derive(Clone, Debug)]
+pub struct LogIds(Option<Context>);
+
+impl LogIds {
+    /// Gives every log line that `future` writes the session's ids.
+    pub fn around<F>(self, future: F) -> InSpan<F> {
+        InSpan::new(future, self.0)
     }
 }

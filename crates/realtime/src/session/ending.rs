@@ -141,8 +141,6 @@ impl Session {
         });
         tracing::info!(
             event = "session_ended",
-            session_id = %offer.session_id,
-            request_id = %offer.request_id,
             outcome = reason.outcome().as_str(),
             close_code = close.code.as_u16(),
             audio_seconds = received.seconds(),

@@ -193,7 +193,6 @@ impl Session {
     async fn report_failure(&mut self, utterance: Utterance, error: EngineError, took: Took) -> Result<(), End> {
         tracing::warn!(
             event = "engine_failed",
-            session_id = %self.offer.session_id,
             utterance = utterance.number,
             error = %error,
             "an utterance was lost"

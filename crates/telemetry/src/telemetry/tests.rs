@@ -203,7 +203,7 @@ fn a_session_lends_its_ids_to_lines_and_takes_no_children() {
     let installed = Installed::json(true);
     let root = installed.tracers.websocket("/v1/audio/transcriptions/stream", None);
     let session = SessionTrace::begin(&installed.tracers, &root.context(), &START);
-    block_on(session.around(async {
+    block_on(session.log_ids().around(async {
         info!("in the session");
         async { info!("deeper") }.instrument(info_span!(target: "dalston_realtime::vad", "per_chunk")).await;
     }));
