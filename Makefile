@@ -1,0 +1,23 @@
+# What a person does with this project. Each verb installs what it needs, saying what.
+
+.DEFAULT_GOAL := help
+.PHONY: help demo run test docs fmt
+
+help: ## list these verbs
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS="$$(printf '\t')" read -r verb what; do \
+		printf '  make %-6s %s\n' "$$verb" "$$what"; done
+
+demo: ## build, start a server, stream a recording, show captions and the trace
+	@scripts/demo.sh
+
+run: ## build and run the server until ctrl-c; ARGS go to `dalston serve`
+	@scripts/run.sh $(ARGS)
+
+test: ## run everything that must hold
+	@scripts/test.sh
+
+docs: ## write docs/configuration.md from the settings
+	@cargo run --quiet --package dalston --example configuration_page >docs/configuration.md
+
+fmt: ## format the code
+	@cargo fmt --all

@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# Everything that must hold, in the order in which it fails fastest. Installs what the tests need.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+command -v cargo >/dev/null || PATH="$HOME/.cargo/bin:$PATH"
+scripts/need.sh cc=build-essential libpocketsphinx3 pocketsphinx-en-us pocketsphinx-testdata flite sox shellcheck
+command -v cargo-deny >/dev/null || { echo "installing cargo-deny" >&2; cargo install --quiet --locked cargo-deny; }
+
+step() {
+  echo
+  echo "== $*"
+  "$@"
+}
+
+step cargo fmt --all --check
+step shellcheck scripts/*.sh demo/*.sh .ci/run
+step cargo deny --log-level error check bans licenses sources
+step cargo clippy --quiet --locked --workspace --all-targets -- -D warnings
+step cargo test --quiet --locked --workspace
+RUSTDOCFLAGS="-D warnings" step cargo doc --quiet --locked --workspace --no-deps --document-private-items
