@@ -1,0 +1,57 @@
+//! What is kept after the work is done.
+//!
+//! # The archive of sessions
+//!
+//! A live session that asked for it (`retention`, `store_audio`) leaves its transcript, and maybe its audio, in an
+//! [`Archive`]: a folder that one process has open at a time.
+//!
+//! ```no_run
+//! # async fn example(
+//! #     start: dalston_store::RecordingStart, end: dalston_store::SessionRecord, chunk: &[u8], tenant: &str,
+//! # ) -> Result<(), dalston_store::StoreError> {
+//! use dalston_store::{Archive, Limits};
+//!
+//! let archive = Archive::open("/var/lib/dalston/archive", Limits::default()).await?;
+//! if let Some(recording) = archive.record(start) {
+//!     recording.audio(chunk); // never waits
+//!     recording.finish(end).await?;
+//! }
+//! let newest = archive.list(tenant, 20, None).await?;
+//! archive.close().await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! What holds, whatever happens:
+//!
+//! * **A session is there whole or not at all.** It is written in a spool, then moved; the move of `session.json` makes it
+//!   visible. What a crash leaves in the spool is moved the rest of the way when the archive is opened again if the session
+//!   was finished, and removed if it was not.
+//! * **A slow or full disk never holds up a live session.** Audio waits in bounded memory; when there is no more of it, or
+//!   the disk fails, the rest of that session's audio is given up and [`StoredAudio::complete`] says so.
+//! * **Tenants do not see each other.** Each has a folder of its own; the id of another's session is not found.
+//! * **Nothing is kept too long.** An expired session is not found from that moment on; its bytes go with the first
+//!   [`Archive::sweep`] of the next hour.
+//! * **Cost is bounded.** One session is found by its id alone. A page reads the records it shows, and the names within the
+//!   hours they stand in.
+
+#![forbid(unsafe_code)]
+
+mod archive;
+mod error;
+mod finishing;
+mod listing;
+mod place;
+mod recording;
+mod session;
+mod shelf;
+mod spool;
+mod sweeping;
+mod tape;
+mod wav;
+
+pub use archive::{Archive, Limits};
+pub use error::{Cause, StoreError};
+pub use recording::Recording;
+pub use session::{Page, RecordingStart, SessionRecord, SessionSummary, StoredAudio, StoredSession, Transcript};
+pub use shelf::AudioStream;

@@ -1,0 +1,183 @@
+//! The folder where a session lies until it is finished, and the journal of those that are.
+//!
+//! `<id>.wav` grows while the session is open. At its end `<id>.transcript.json` is written, and then `<id>.json` is moved
+//! into being: from then on the session is *committed*, and whatever dies, it will be moved to its place. That move takes
+//! `<id>.json` last, so the entry of the journal goes in the same moment as the session becomes visible.
+//!
+//! The lock on the archive is held here too: two processes would take each other's open sessions for remains.
+
+use std::{
+    collections::HashSet,
+    fs::{self, File, TryLockError},
+    io::{ErrorKind, Write},
+    path::{Path, PathBuf},
+};
+
+use dalston_protocol::SessionId;
+use object_store::path::Path as Key;
+
+use crate::StoreError;
+
+const FOLDER: &str = "spool";
+const LOCK: &str = "lock";
+
+/// A file of a session in the spool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    Audio,
+    Transcript,
+    /// `session.json`, still being written.
+    Draft,
+    /// `session.json`: the session is committed.
+    Session,
+}
+
+impl Part {
+    const ALL: [Self; 4] = [Self::Audio, Self::Transcript, Self::Draft, Self::Session];
+
+    const fn suffix(self) -> &'static str {
+        match self {
+            Self::Audio => ".wav",
+            Self::Transcript => ".transcript.json",
+            Self::Draft => ".json.part",
+            Self::Session => ".json",
+        }
+    }
+
+    /// The session and part that a file's name tells.
+    fn of(name: &str) -> Option<(SessionId, Self)> {
+        // No id has a dot.
+        let (id, _) = name.split_once('.')?;
+        let part = Self::ALL.into_iter().find(|part| &name[id.len()..] == part.suffix())?;
+        Some((id.parse().ok()?, part))
+    }
+}
+
+/// The spool of an archive that this process has to itself.
+#[derive(Debug)]
+pub(crate) struct Spool {
+    folder: PathBuf,
+}
+
+impl Spool {
+    /// Makes the archive's folder if need be, and takes it. Dropping the file gives it back.
+    pub(crate) fn open(root: &Path) -> Result<(Self, File), StoreError> {
+        let folder = root.join(FOLDER);
+        fs::create_dir_all(&folder).map_err(|error| StoreError::at(&folder, error))?;
+        let path = root.join(LOCK);
+        let lock = File::create(&path).map_err(|error| StoreError::at(&path, error))?;
+        match lock.try_lock() {
+            Ok(()) => Ok((Self { folder }, lock)),
+            Err(TryLockError::WouldBlock) => Err(StoreError::InUse { path: root.into() }),
+            Err(TryLockError::Error(error)) => Err(StoreError::at(path, error)),
+        }
+    }
+
+    pub(crate) fn file(&self, id: &SessionId, part: Part) -> PathBuf {
+        self.folder.join(format!("{id}{}", part.suffix()))
+    }
+
+    /// The same file as the store names it.
+    pub(crate) fn key(id: &SessionId, part: Part) -> Key {
+        Key::from_iter([FOLDER, &format!("{id}{}", part.suffix())])
+    }
+
+    /// Makes a session sure to be kept. The audio is there already, if there is any.
+    ///
+    /// Everything is on the disk itself before the last move, so that this holds when the power goes, too.
+    pub(crate) fn commit(&self, id: &SessionId, transcript: &[u8], session: &[u8]) -> Result<(), StoreError> {
+        let (draft, committed) = (self.file(id, Part::Draft), self.file(id, Part::Session));
+        self.sync_audio(id)?;
+        write(&self.file(id, Part::Transcript), transcript)?;
+        write(&draft, session)?;
+        fs::rename(&draft, &committed).map_err(|error| StoreError::at(&committed, error))?;
+        File::open(&self.folder).and_then(|folder| folder.sync_all()).map_err(|e| StoreError::at(&self.folder, e))
+    }
+
+    fn sync_audio(&self, id: &SessionId) -> Result<(), StoreError> {
+        let path = self.file(id, Part::Audio);
+        match File::open(&path).and_then(|file| file.sync_all()) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(StoreError::at(path, error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Forgets a session that will not be kept.
+    pub(crate) fn discard(&self, id: &SessionId) {
+        for part in Part::ALL {
+            // What cannot be removed now is, when the archive is opened the next time.
+            let _ = fs::remove_file(self.file(id, part));
+        }
+    }
+
+    /// The committed sessions that are not in their place yet.
+    pub(crate) fn committed(&self) -> Result<Vec<SessionId>, StoreError> {
+        let parts = self.files()?.into_iter().filter_map(|(_, name)| Part::of(&name));
+        Ok(parts.filter(|(_, part)| *part == Part::Session).map(|(id, _)| id).collect())
+    }
+
+    /// What a committed session's `session.json` says.
+    pub(crate) fn session(&self, id: &SessionId) -> Result<Vec<u8>, StoreError> {
+        let path = self.file(id, Part::Session);
+        fs::read(&path).map_err(|error| StoreError::at(path, error))
+    }
+
+    /// Removes all that is not of these sessions. The number of sessions that were never finished.
+    pub(crate) fn clear_except(&self, kept: &HashSet<SessionId>) -> Result<usize, StoreError> {
+        let mut unfinished = HashSet::new();
+        for (path, name) in self.files()? {
+            // A file that is none of ours is nobody's business here.
+            let Some((id, _)) = Part::of(&name) else { continue };
+            if !kept.contains(&id) {
+                fs::remove_file(&path).map_err(|error| StoreError::at(path, error))?;
+                unfinished.insert(id);
+            }
+        }
+        Ok(unfinished.len())
+    }
+
+    fn files(&self) -> Result<Vec<(PathBuf, String)>, StoreError> {
+        let wrong = |error| StoreError::at(&self.folder, error);
+        let mut files = Vec::new();
+        for entry in fs::read_dir(&self.folder).map_err(wrong)? {
+            let entry = entry.map_err(wrong)?;
+            if let Ok(name) = entry.file_name().into_string() {
+                files.push((entry.path(), name));
+            }
+        }
+        Ok(files)
+    }
+}
+
+fn write(path: &Path, content: &[u8]) -> Result<(), StoreError> {
+    let written = File::create(path).and_then(|mut file| {
+        file.write_all(content)?;
+        file.sync_all()
+    });
+    written.map_err(|error| StoreError::at(path, error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_of_a_file_tells_its_session_and_part() {
+        let id = SessionId::generate();
+        for part in Part::ALL {
+            assert_eq!(Part::of(&format!("{id}{}", part.suffix())), Some((id.clone(), part)));
+        }
+        for other in ["notes.txt", ".json", "ses_.json", "ses_1", "ses_1.json.bak", "ses_1.mp3"] {
+            assert_eq!(Part::of(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn an_archive_is_open_in_one_place_only() {
+        let root = tempfile::tempdir().unwrap();
+        let (_spool, lock) = Spool::open(root.path()).unwrap();
+        assert!(matches!(Spool::open(root.path()), Err(StoreError::InUse { .. })));
+        drop(lock);
+        assert!(Spool::open(root.path()).is_ok());
+    }
+}
