@@ -33,4 +33,4 @@ pub use frame::{FRAME_SAMPLES, Frame, Framer};
 pub use intake::Intake;
 pub use level::{Level, quietest};
 pub use resampler::Resampler;
-pub use vad::{Vad, VadKind};
+pub use vad::{Vad, VadKind, Verdict};

@@ -13,12 +13,11 @@ pub(super) struct Earshot {
     detector: Box<earshot::Detector>,
     window: [i16; WINDOW],
     filled: usize,
-    score: f32,
 }
 
 impl Earshot {
     pub(super) fn new() -> Self {
-        Self { detector: earshot::Detector::default_boxed(), window: [0; WINDOW], filled: 0, score: 0.0 }
+        Self { detector: earshot::Detector::default_boxed(), window: [0; WINDOW], filled: 0 }
     }
 
     /// From 0 to 1: the highest of the windows that this frame completes, at least one.
@@ -36,19 +35,17 @@ impl Earshot {
                 best = best.max(self.detector.predict_i16(&self.window));
             }
         }
-        self.score = best;
         best
     }
 
     pub(super) fn reset(&mut self) {
         self.detector.reset();
         self.filled = 0;
-        self.score = 0.0;
     }
 }
 
 impl fmt::Debug for Earshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Earshot").field("filled", &self.filled).field("score", &self.score).finish_non_exhaustive()
+        f.debug_struct("Earshot").field("filled", &self.filled).finish_non_exhaustive()
     }
 }

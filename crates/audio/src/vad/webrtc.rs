@@ -17,7 +17,7 @@ unsafe impl Send for WebRtc {}
 
 impl WebRtc {
     pub(super) fn new() -> Self {
-        Self(webrtc_vad::Vad::new_with_rate_and_mode(SampleRate::Rate16kHz, VadMode::VeryAggressive))
+        Self(webrtc_vad::Vad::new_with_rate_and_mode(SampleRate::Rate16kHz, VadMode::LowBitrate))
     }
 
     /// A `Frame` is 20 ms, one of the three lengths that the library takes, so its only error cannot happen.
