@@ -53,6 +53,7 @@ macro_rules! registry_conformance {
             an_abandoned_wish_can_be_released_by_its_name
             a_silent_worker_is_out_with_its_leases
             a_late_heartbeat_revives_the_worker_but_not_its_leases
+            a_revived_worker_can_be_lost_again
             a_lost_worker_is_remembered_and_then_forgotten
             a_draining_worker_keeps_its_sessions_and_gets_no_more
             a_suspect_is_out_at_once_and_keeps_its_sessions

@@ -1,7 +1,7 @@
 //! The registry's state as a plain value: every operation takes the time and does all of its work at once.
 //!
-//! A lease stands in two places, `leases` (whose it is) and its worker's `expiries` (when it ends); only `hold` and `drop_lease`
-//! and `sweep` touch them, always both. The slots in use are the length of `expiries`: there is no counter.
+//! A lease stands in two places: in `leases` (whose it is) and in its worker's `expiries` (when it ends). Whatever touches one
+//! touches the other in the same step. The slots in use are the length of `expiries`: there is no counter to drift.
 //!
 //! Bounded: leases by the capacities, workers by those that lived within `forget_after`.
 
@@ -31,6 +31,8 @@ pub(super) struct State {
     leases: HashMap<LeaseId, Lease>,
     /// Counts reservations, to know which worker was chosen longest ago.
     turn: u64,
+    /// Nothing ends by time before this: what prolongs a life leaves it as it is, what begins one may bring it forward.
+    due: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -58,7 +60,7 @@ struct Lease {
 
 impl State {
     pub(super) fn new(times: RegistryTimes) -> Self {
-        Self { times, workers: BTreeMap::new(), leases: HashMap::new(), turn: 0 }
+        Self { times, workers: BTreeMap::new(), leases: HashMap::new(), turn: 0, due: None }
     }
 
     pub(super) fn register(&mut self, record: WorkerRecord, now: Instant) {
@@ -77,6 +79,7 @@ impl State {
             expiries,
             chosen,
         };
+        self.due_by(worker.ends(now, &self.times));
         self.workers.insert(record.worker_id, worker);
     }
 
@@ -86,6 +89,9 @@ impl State {
         let Some(worker) = self.workers.get_mut(worker) else { return Heartbeat::Unknown };
         worker.seen = now;
         worker.suspect_until = worker.suspect_until.filter(|until| now < *until);
+        // It may have been lost, and waited to be forgotten later than it can be lost again.
+        let ends = worker.ends(now, &self.times);
+        self.due_by(ends);
         Heartbeat::Counted
     }
 
@@ -169,6 +175,9 @@ impl State {
 
     /// Ends what has ended by time: leases past their expiry, all leases of lost workers, workers lost long ago.
     fn sweep(&mut self, now: Instant) {
+        if self.due.is_none_or(|due| now < due) {
+            return;
+        }
         let Self { times, workers, leases, .. } = self;
         workers.retain(|_, worker| {
             let lost = worker.is_lost(now, times);
@@ -176,8 +185,13 @@ impl State {
                 let (_, lease) = worker.expiries.pop_first().expect("a first one was seen");
                 leases.remove(&lease);
             }
-            now.duration_since(worker.seen) < times.forget_after.max(times.worker_ttl)
+            now < worker.forgotten(times)
         });
+        self.due = self.workers.values().map(|worker| worker.ends(now, &self.times)).min();
+    }
+
+    fn due_by(&mut self, ends: Instant) {
+        self.due = Some(self.due.map_or(ends, |due| due.min(ends)));
     }
 
     fn hold(&mut self, request: &ReserveRequest, worker_id: &WorkerId, now: Instant) {
@@ -188,6 +202,7 @@ impl State {
         worker.expiries.insert((expires, request.lease.clone()));
         let lease = Lease { worker: worker_id.clone(), ttl: request.ttl, expires };
         self.leases.insert(request.lease.clone(), lease);
+        self.due_by(expires);
     }
 
     fn renew_one(&mut self, id: &LeaseId, now: Instant) -> bool {
@@ -226,7 +241,20 @@ impl Worker {
     }
 
     fn is_lost(&self, now: Instant, times: &RegistryTimes) -> bool {
-        now.duration_since(self.seen) >= times.worker_ttl
+        self.seen + times.worker_ttl <= now
+    }
+
+    fn forgotten(&self, times: &RegistryTimes) -> Instant {
+        self.seen + times.forget_after.max(times.worker_ttl)
+    }
+
+    /// When the next thing of it ends: a lease, its life, or at last the memory of it.
+    fn ends(&self, now: Instant, times: &RegistryTimes) -> Instant {
+        if self.is_lost(now, times) {
+            return self.forgotten(times);
+        }
+        let lost = self.seen + times.worker_ttl;
+        self.expiries.first().map_or(lost, |(expires, _)| lost.min(*expires))
     }
 
     fn health(&self, now: Instant, times: &RegistryTimes) -> Health {

@@ -26,6 +26,18 @@ pub async fn a_late_heartbeat_revives_the_worker_but_not_its_leases(subject: Sub
     subject.reserve().await.expect("the slot is free");
 }
 
+/// Coming back once is no charm.
+pub async fn a_revived_worker_can_be_lost_again(subject: Subject) {
+    let id = subject.add(1).await;
+    for _ in 0..2 {
+        assert_eq!(subject.heartbeat(&id).await, Heartbeat::Counted);
+        subject.reserve_with(|request| request.ttl *= 100).await.expect("there is room");
+        subject.pass(subject.times.worker_ttl * 5 / 4).await;
+        let status = subject.status(&id).await.expect("it is remembered");
+        assert_eq!((status.health, status.used), (Health::Lost, 0));
+    }
+}
+
 /// For a while its model exists, but has no capacity. In the end the worker must register again.
 pub async fn a_lost_worker_is_remembered_and_then_forgotten(subject: Subject) {
     let id = subject.add(1).await;
