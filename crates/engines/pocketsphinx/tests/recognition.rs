@@ -1,0 +1,156 @@
+//! The real library on recorded and synthetic speech. What these need: `make test` installs it, or
+//! `apt-get install libpocketsphinx3 pocketsphinx-en-us pocketsphinx-testdata flite`.
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::{Mutex, MutexGuard};
+
+use dalston_engine_pocketsphinx::{PocketSphinx, PocketSphinxStream, Settings};
+use dalston_engine_sdk::{EngineError, Hypothesis, NativeModel, NativeStream, Profile, StreamOptions};
+
+const NEEDS: &str = "apt-get install libpocketsphinx3 pocketsphinx-en-us pocketsphinx-testdata flite";
+
+/// The library's log is global: one decoder of a process at a time.
+static LIBRARY: Mutex<()> = Mutex::new(());
+
+fn library() -> MutexGuard<'static, ()> {
+    LIBRARY.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+fn open(options: &StreamOptions) -> PocketSphinxStream {
+    let mut model = PocketSphinx::load(&Settings::default()).expect(NEEDS);
+    model.prepare(options).expect(NEEDS);
+    model.into_stream(options).expect("a stream")
+}
+
+fn profile(profile: Profile) -> StreamOptions {
+    StreamOptions { language: "en".into(), profile, vocabulary: Vec::new() }
+}
+
+fn samples(bytes: &[u8]) -> Vec<i16> {
+    let (pairs, _) = bytes.as_chunks::<2>();
+    pairs.iter().map(|pair| i16::from_le_bytes(*pair)).collect()
+}
+
+/// A file of `pocketsphinx-testdata`; a WAV's header is 44 bytes.
+fn recording(name: &str) -> Vec<i16> {
+    let path = Path::new("/usr/share/pocketsphinx/test/data").join(name);
+    let bytes = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}; {NEEDS}", path.display()));
+    samples(&bytes[if name.ends_with(".wav") { 44 } else { 0 }..])
+}
+
+/// `flite` in its 16 kHz voice, with a little silence around.
+fn spoken(text: &str) -> Vec<i16> {
+    let file = std::env::temp_dir().join(format!("dalston-spoken-{}.wav", std::process::id()));
+    let status = Command::new("flite").args(["-voice", "slt", "-t", text, "-o"]).arg(&file).status().expect(NEEDS);
+    assert!(status.success(), "{NEEDS}");
+    let bytes = std::fs::read(&file).expect("what flite wrote");
+    std::fs::remove_file(&file).expect("a file of ours");
+    let silence = [0i16; 4800];
+    [&silence[..], &samples(&bytes[44..]), &silence[..]].concat()
+}
+
+fn hear(stream: &mut PocketSphinxStream, audio: &[i16], chunk: usize) -> Hypothesis {
+    for part in audio.chunks(chunk) {
+        stream.accept(part).expect("accepted");
+    }
+    stream.finish().expect("finished")
+}
+
+#[test]
+fn a_known_recording_decodes_exactly_in_both_profiles() {
+    let _one = library();
+    for choice in [Profile::Balanced, Profile::LowLatency] {
+        for (name, text) in [("goforward.raw", "go forward ten meters"), ("cards/001.wav", "ten of clubs")] {
+            assert_eq!(hear(&mut open(&profile(choice)), &recording(name), 1600).text, text, "{choice:?}");
+        }
+    }
+}
+
+#[test]
+fn words_carry_ordered_times_and_confidence() {
+    let _one = library();
+    let audio = recording("goforward.raw");
+    let found = hear(&mut open(&profile(Profile::Balanced)), &audio, 3200);
+    let seconds = audio.len() as f64 / 16_000.0;
+    let mut before = 0.0;
+    for word in &found.words {
+        assert!(before <= word.start && word.start < word.end && word.end <= seconds + 0.01, "{found:?}");
+        assert!(word.confidence.is_some_and(|c| (0.0..=1.0).contains(&c)), "{found:?}");
+        before = word.end - 1e-9;
+    }
+    // Where they are heard in the recording, to a tenth of a second.
+    let starts: Vec<f64> = found.words.iter().map(|word| word.start).collect();
+    for (start, expected) in starts.iter().zip([0.46, 0.64, 1.16, 1.54]) {
+        assert!((start - expected).abs() < 0.1, "{starts:?}");
+    }
+    assert!(found.confidence.is_some());
+}
+
+#[test]
+fn any_chunking_gives_the_same_words() {
+    let _one = library();
+    let audio = recording("librivox/sense_and_sensibility_01_austen_64kb-0880.wav");
+    let expected = hear(&mut open(&profile(Profile::LowLatency)), &audio, audio.len());
+    assert!(expected.text.contains("young man"), "{expected:?}");
+    for chunk in [1600, 777, 32_000] {
+        assert_eq!(
+            hear(&mut open(&profile(Profile::LowLatency)), &audio, chunk).text,
+            expected.text,
+            "chunks of {chunk}"
+        );
+    }
+}
+
+#[test]
+fn partials_come_before_the_end() {
+    let _one = library();
+    let mut stream = open(&profile(Profile::Balanced));
+    let mut partials = Vec::new();
+    for part in recording("goforward.raw").chunks(1600) {
+        stream.accept(part).expect("accepted");
+        partials.extend(stream.partial().expect("a partial").map(|hypothesis| hypothesis.text));
+    }
+    assert!(partials.iter().any(|text| text.starts_with("go forward")), "{partials:?}");
+    assert!(partials.iter().all(|text| !text.contains(['<', '[', '('])), "{partials:?}");
+}
+
+#[test]
+fn an_utterance_without_audio_has_no_words() {
+    let _one = library();
+    let mut stream = open(&profile(Profile::Balanced));
+    assert_eq!(stream.partial().expect("none"), None);
+    assert_eq!(stream.finish().expect("empty"), Hypothesis::default());
+    stream.accept(&[]).expect("nothing");
+    assert_eq!(stream.finish().expect("empty").text, "");
+    // Less than one analysis window.
+    stream.accept(&[1, 2, 3]).expect("a little");
+    assert_eq!(stream.finish().expect("empty").text, "");
+    assert_eq!(hear(&mut stream, &recording("goforward.raw"), 1600).text, "go forward ten meters");
+}
+
+#[test]
+fn what_was_learned_of_a_voice_goes_on_to_the_next_stream() {
+    let _one = library();
+    let mut first = open(&profile(Profile::LowLatency));
+    assert!(first.adaptation().is_empty());
+    hear(&mut first, &recording("librivox/sense_and_sensibility_01_austen_64kb-0870.wav"), 1600);
+    let learned = first.adaptation();
+    assert_eq!(learned.len() % 4, 0);
+    let mut second = open(&profile(Profile::LowLatency));
+    second.adapt(&learned).expect("what the first one gave");
+    assert_eq!(second.adaptation(), learned);
+    assert!(matches!(second.adapt(&[1, 2, 3]), Err(EngineError::Rejected(_))));
+    assert!(matches!(second.adapt(&f32::NAN.to_le_bytes().repeat(13)), Err(EngineError::Rejected(_))));
+}
+
+#[test]
+fn a_hint_makes_an_unknown_word_heard() {
+    let _one = library();
+    let audio = spoken("we walked from hoxton to dalston");
+    let without = hear(&mut open(&profile(Profile::Balanced)), &audio, 1600);
+    assert!(!without.text.contains("dalston"), "{without:?}");
+    let hinted = StreamOptions { vocabulary: vec!["Dalston".into(), "Hoxton".into()], ..profile(Profile::Balanced) };
+    let with = hear(&mut open(&hinted), &audio, 1600);
+    assert!(with.text.contains("dalston"), "without: {without:?}, with: {with:?}");
+}
