@@ -22,7 +22,7 @@ mod streaming;
 pub use capability::{AnyLanguage, Capabilities, Languages};
 pub use error::EngineError;
 pub use hypothesis::{Hypothesis, Word};
-pub use native::{NativeModel, NativeStream};
+pub use native::{MAX_ADAPTATION, NativeModel, NativeStream};
 pub use streaming::{Profile, Recognizer, StreamOptions, StreamingEngine};
 
 /// Every engine hears mono samples at this rate, in hertz.

@@ -8,6 +8,13 @@ pub trait NativeModel: Sized {
     /// One stream of this model.
     type Stream: NativeStream;
 
+    /// Called in the process that holds the model, before each fork: may load what such a stream needs beyond what is loaded
+    /// already, so that later forks share it. Every fork waits for it, so it must be quick or rare.
+    fn prepare(&mut self, options: &StreamOptions) -> Result<(), EngineError> {
+        let _unused = options;
+        Ok(())
+    }
+
     /// Turns this process, a fresh fork, into one stream. Called once in a process.
     fn into_stream(self, options: &StreamOptions) -> Result<Self::Stream, EngineError>;
 }
@@ -22,4 +29,19 @@ pub trait NativeStream {
 
     /// Ends the utterance and gives its words. The next `accept` begins another one.
     fn finish(&mut self) -> Result<Hypothesis, EngineError>;
+
+    /// What was learned about the voice and its channel, in a form of the engine's own and at most
+    /// [`MAX_ADAPTATION`] bytes: given to the session's next stream, never to another session's. Empty when there is nothing.
+    fn adaptation(&self) -> Vec<u8> {
+        Vec::new()
+    }
+
+    /// Takes what an earlier stream of the same session has learned. Called at most once, before the first `accept`.
+    fn adapt(&mut self, adaptation: &[u8]) -> Result<(), EngineError> {
+        let _unused = adaptation;
+        Ok(())
+    }
 }
+
+/// Most bytes that a stream may hand on to the next.
+pub const MAX_ADAPTATION: usize = 4096;
