@@ -148,6 +148,10 @@ impl Server {
         let deadline = Instant::now() + PATIENCE;
         loop {
             if let Some(status) = self.child.try_wait().expect("our own child can be waited for") {
+                // To the last line.
+                for reader in self.readers.drain(..) {
+                    reader.join().expect("a reader does not panic");
+                }
                 return status;
             }
             assert!(Instant::now() < deadline, "the server did not end; its log:\n{}", self.log());

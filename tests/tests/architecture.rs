@@ -20,6 +20,7 @@ const LEVELS: &[(&str, u8)] = &[
     ("dalston-realtime", 3),
     ("dalston", 4),
     // Tools and tests stand above everything; nothing imports them.
+    ("dalston-benches", 5),
     ("dalston-loadtest", 5),
     ("dalston-tests", 5),
 ];

@@ -69,7 +69,7 @@ async fn while_it_drains_it_is_not_ready_and_takes_no_session() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_signal_ends_it_at_once() {
-    let mut server = Server::loopback().env("DALSTON_LOOPBACK", "stall_every=1").expect("signal").start();
+    let mut server = Server::loopback().env("DALSTON_LOOPBACK", "stall_every=1").expect("ending at once").start();
     let client = server.client(SessionConfig { enable_vad: false, ..SessionConfig::default() });
     let (mut sink, _events, _) = session::open(&client).await;
     sink.send_audio(speech::demo()[..32_000].to_vec()).await.expect("the session is open");

@@ -19,7 +19,7 @@ pub struct InvalidId {
 const MAX_LENGTH: usize = 64;
 
 macro_rules! id {
-    ($(#[$doc:meta])* $name:ident, $prefix:literal, $uuid:expr) => {
+    ($(#[$doc:meta])* $name:ident, $prefix:literal, $uuid:expr, $is_valid:expr) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
@@ -56,7 +56,7 @@ macro_rules! id {
             type Err = InvalidId;
 
             fn from_str(given: &str) -> Result<Self, InvalidId> {
-                if is_valid(given, $prefix) { Ok(Self(given.into())) } else { Err(invalid(given, $prefix)) }
+                if $is_valid(given, $prefix) { Ok(Self(given.into())) } else { Err(invalid(given, $prefix)) }
             }
         }
 
@@ -78,28 +78,32 @@ macro_rules! id {
 
 id!(
     /// One live session. Sorts by the time it was made.
-    SessionId, "ses_", Uuid::now_v7()
+    SessionId, "ses_", Uuid::now_v7(), is_valid
 );
 id!(
-    /// One request of a client, from `X-Request-ID` or made by the gateway, carried to the last stage.
-    RequestId, "req_", Uuid::now_v7()
+    /// One request of a client, carried to the last stage: the caller's `X-Request-ID` if it is safe for logs (any 1 to 64
+    /// letters, digits, `-`, `_`, `.` or `:`, with or without the prefix), or made by the gateway.
+    RequestId, "req_", Uuid::now_v7(), is_callers
 );
 id!(
     /// One realtime worker process.
-    WorkerId, "wrk_", Uuid::now_v7()
+    WorkerId, "wrk_", Uuid::now_v7(), is_valid
 );
 id!(
     /// One reservation of a worker's slot. Random, so that holding one cannot be guessed.
-    LeaseId, "lse_", Uuid::new_v4()
+    LeaseId, "lse_", Uuid::new_v4(), is_valid
 );
 
 impl RequestId {
-    /// The id that a caller chose, made safe for logs: any 1 to 64 letters, digits, `-`, `_`, `.` or `:`, with or without
-    /// the prefix. `None` when it is anything else; the gateway then makes one.
+    /// The id that a caller chose; `None` when it is not safe to print, and the gateway then makes one.
     pub fn from_caller(given: &str) -> Option<Self> {
-        let safe = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':');
-        ((1..=MAX_LENGTH).contains(&given.len()) && given.chars().all(safe)).then(|| Self(given.into()))
+        given.parse().ok()
     }
+}
+
+fn is_callers(given: &str, _: &str) -> bool {
+    let safe = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':');
+    (1..=MAX_LENGTH).contains(&given.len()) && given.chars().all(safe)
 }
 
 fn is_valid(given: &str, prefix: &str) -> bool {
@@ -132,5 +136,7 @@ mod tests {
         for wrong in ["", "a b", "a\nb", "ü", "\"", &"a".repeat(65)] {
             assert_eq!(RequestId::from_caller(wrong), None, "{wrong:?}");
         }
+        let own: RequestId = serde_json::from_str("\"ticket-4711\"").unwrap();
+        assert_eq!(own.as_str(), "ticket-4711", "a client must be able to read back what it sent");
     }
 }

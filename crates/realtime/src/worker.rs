@@ -69,10 +69,10 @@ impl Worker {
             }
         }
         if let Err(unavailable) = membership.drain().await {
-            tracing::warn!(event = "drain_unannounced", %unavailable, "the registry does not know that this worker drains");
+            tracing::warn!(%unavailable, "the registry does not know that this worker drains");
         }
         sessions.close();
-        tracing::info!(event = "worker_draining", sessions = sessions.len(), "waiting for open sessions to end");
+        tracing::info!(sessions = sessions.len(), "waiting for open sessions to end");
         loop {
             tokio::select! {
                 () = sessions.wait() => break,
@@ -80,7 +80,7 @@ impl Worker {
             }
         }
         if let Err(unavailable) = membership.leave().await {
-            tracing::warn!(event = "leave_unannounced", %unavailable, "the registry will miss this worker's heartbeats");
+            tracing::warn!(%unavailable, "the registry will miss this worker's heartbeats");
         }
     }
 
@@ -137,7 +137,7 @@ async fn serve(
     };
     let run = AssertUnwindSafe(session.run(channel.from_client, outcomes, drain)).catch_unwind();
     if run.await.is_err() {
-        tracing::error!(event = "session_panicked", "a session panicked; its client is told");
+        tracing::error!("a session panicked; its client is told");
         let close = Close::new(CloseCode::Internal, "the server failed; this session is lost");
         // A client that is gone needs no close.
         let _ = tokio::time::timeout(deadline, last_words.send(FromWorker::Closed(Box::new(close)))).await;

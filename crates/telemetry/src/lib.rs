@@ -78,6 +78,7 @@ pub mod names;
 mod options;
 mod outage;
 mod outcome;
+mod panics;
 mod processor;
 mod record;
 mod ring;

@@ -11,7 +11,7 @@ use crate::export::{ExporterThread, SpanCounters};
 use crate::logs::LogLines;
 use crate::metrics::process_span_counters;
 use crate::options::Options;
-use crate::{TelemetryError, Tracers, bridge};
+use crate::{TelemetryError, Tracers, bridge, panics};
 
 /// How long a shutdown may take when the collector is away: two seconds are promised, and a busy machine is late.
 const SHUTDOWN: Duration = Duration::from_millis(1500);
@@ -39,6 +39,7 @@ impl Telemetry {
         let subscriber = subscriber(options, &tracers, write_stderr)?;
         tracing::subscriber::set_global_default(subscriber).map_err(|_| TelemetryError::AlreadyInstalled)?;
         tracers.install()?;
+        panics::log_panics();
         Ok(guard)
     }
 }

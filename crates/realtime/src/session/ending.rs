@@ -140,7 +140,6 @@ impl Session {
             dropped_events: told.dropped,
         });
         tracing::info!(
-            event = "session_ended",
             outcome = reason.outcome().as_str(),
             close_code = close.code.as_u16(),
             audio_seconds = received.seconds(),

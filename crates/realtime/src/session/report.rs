@@ -192,7 +192,6 @@ impl Session {
     /// The words of one utterance are lost; the client is told which. An engine that fails again and again ends the session.
     async fn report_failure(&mut self, utterance: Utterance, error: EngineError, took: Took) -> Result<(), End> {
         tracing::warn!(
-            event = "engine_failed",
             utterance = utterance.number,
             error = %error,
             "an utterance was lost"
