@@ -98,9 +98,11 @@ impl Decoder {
 
 /// Full scale ±1 to ±32768, rounded, clamped; what is not a number of finite size is silence.
 fn float_to_i16(sample: f32) -> i16 {
-    if !sample.is_finite() {
-        return 0;
-    }
-    // `as` saturates, which is the clamp.
-    (sample * 32_768.0).round() as i16
+    if sample.is_finite() { rounded(sample * 32_768.0) } else { 0 }
+}
+
+/// The nearest of 16 bits, halves away from zero. `f32::round` is a call on x86-64 as Rust builds for it by default.
+pub(crate) fn rounded(sample: f32) -> i16 {
+    // `as` cuts towards zero and saturates, which is the clamp.
+    (sample + 0.5f32.copysign(sample)) as i16
 }

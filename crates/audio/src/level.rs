@@ -16,7 +16,7 @@ impl Level {
         }
         let count = samples.len() as f64;
         let sum: i64 = samples.iter().map(|&sample| i64::from(sample)).sum();
-        let squares: u64 = samples.iter().map(|&sample| u64::from(sample.unsigned_abs()).pow(2)).sum();
+        let squares: i64 = samples.iter().map(|&sample| i64::from(i32::from(sample) * i32::from(sample))).sum();
         let mean = sum as f64 / count;
         let power = (squares as f64 / count - mean * mean) / (32_768.0 * 32_768.0);
         if power <= 0.0 {

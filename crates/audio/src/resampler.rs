@@ -3,6 +3,7 @@
 use rubato::audioadapter_buffers::direct::SequentialSlice;
 use rubato::{Async, FixedAsync, Resampler as _, SincInterpolationParameters, SincInterpolationType, WindowFunction};
 
+use crate::decoder::rounded;
 use crate::{AudioTime, SAMPLE_RATE, SAMPLE_RATES};
 
 /// Resamples one channel to [`SAMPLE_RATE`], in whatever pieces it arrives.
@@ -147,8 +148,7 @@ impl Filter {
         self.emitted += kept.len() as u64;
         let mut samples = [0i16; OUTPUT_BLOCK];
         for (slot, &sample) in samples.iter_mut().zip(kept) {
-            // `as` saturates, which is the clamp.
-            *slot = sample.round() as i16;
+            *slot = rounded(sample);
         }
         sink(&samples[..kept.len()]);
     }

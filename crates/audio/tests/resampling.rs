@@ -160,7 +160,7 @@ fn a_finished_resampler_begins_another_stream() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
     fn output_does_not_depend_on_how_the_input_was_cut(
@@ -172,7 +172,7 @@ proptest! {
     }
 
     #[test]
-    fn output_is_exactly_as_long_as_the_input(rate in 8_000u32..=48_000, length in 0usize..60_000) {
+    fn output_is_exactly_as_long_as_the_input(rate in 8_000u32..=48_000, length in 0usize..20_000) {
         let output = resample(rate, &vec![1_000; length]);
         let exact = (length as f64 * OUT / f64::from(rate)).round() as usize;
         prop_assert_eq!(output.len(), exact);
