@@ -13,7 +13,10 @@ mod audio;
 mod ending;
 mod report;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use dalston_audio::{Encoding, Format, Intake};
 use dalston_engine_sdk::{StreamOptions, StreamingEngine};
@@ -22,6 +25,7 @@ use dalston_protocol::{
     realtime::{ClientMessage, ConfigUpdate, ServerMessage, SessionInfo},
 };
 use dalston_session_router::link::{FromWorker, SessionOffer, ToWorker};
+use dalston_store::{Recording, RecordingStart};
 use dalston_telemetry::{SessionStart, SessionTrace};
 use tokio::{sync::mpsc, time::Instant};
 use tokio_util::sync::CancellationToken;
@@ -57,6 +61,8 @@ pub(crate) struct Session {
     trace: SessionTrace,
     transcript: Transcript,
     told: Told,
+    /// Boxed: most sessions are not kept.
+    recording: Option<Box<Recording>>,
     client: mpsc::Sender<FromWorker>,
 }
 
@@ -86,6 +92,7 @@ impl Session {
             .collect();
         let (outcomes, results) = mpsc::channel(OUTCOMES);
         let trace = begin_trace(&shared, &offer, &service);
+        let recording = shared.archive.as_ref().and_then(|archive| archive.record(recording_start(&offer, &service)));
         let recognition = Recognition {
             options: StreamOptions {
                 language: service.language,
@@ -108,6 +115,7 @@ impl Session {
             trace,
             transcript: Transcript::default(),
             told: Told::new(asked.channels),
+            recording: recording.map(Box::new),
             client,
             shared,
             offer,
@@ -206,6 +214,9 @@ impl Session {
     async fn take(&mut self, message: ToWorker) -> Result<(), End> {
         match message {
             ToWorker::Audio(bytes) => {
+                if let Some(recording) = &self.recording {
+                    recording.audio(&bytes);
+                }
                 self.pending = Some(Pending::new(bytes));
                 self.hear_more().await
             }
@@ -275,6 +286,18 @@ fn pace(settings: &RealtimeConfig, interim_results: bool) -> Pace {
     Pace {
         partial_every: partial_every.map(|every| dalston_audio::AudioTime::from_millis(every.as_millis() as u64)),
         deadline: settings.engine_deadline,
+    }
+}
+
+fn recording_start(offer: &SessionOffer, service: &Service) -> RecordingStart {
+    RecordingStart {
+        session_id: offer.session_id.clone(),
+        request_id: offer.request_id.clone(),
+        tenant: offer.tenant.clone(),
+        config: offer.config.clone(),
+        language: service.language.clone(),
+        model: service.engine.capabilities().full_name(),
+        started_at: SystemTime::now(),
     }
 }
 

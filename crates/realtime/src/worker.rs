@@ -3,11 +3,12 @@
 use std::{panic::AssertUnwindSafe, sync::Arc};
 
 use dalston_engine_sdk::{Capabilities, StreamingEngine};
-use dalston_protocol::{ApiError, Close, CloseCode, ErrorCode, WorkerId};
+use dalston_protocol::{ApiError, Close, CloseCode, ErrorCode, WorkerId, realtime::Retention};
 use dalston_session_router::{
     Address, Membership, WorkerRecord,
     link::{FromWorker, Incoming, Refusal, SessionOffer, WorkerPort},
 };
+use dalston_store::Archive;
 use dalston_telemetry::{Metrics, Tracers};
 use futures_util::FutureExt;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -23,6 +24,8 @@ pub(crate) struct Shared {
     pub(crate) config: RealtimeConfig,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) tracers: Tracers,
+    /// Where sessions that ask to be kept go.
+    pub(crate) archive: Option<Archive>,
 }
 
 /// A realtime worker.
@@ -33,14 +36,16 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// A worker that recognises with these engines; the first that fits a session serves it.
+    /// A worker that recognises with these engines; the first that fits a session serves it. Without an archive, a session
+    /// that asks to be kept is refused.
     pub fn new(
         config: RealtimeConfig,
         engines: Vec<Arc<dyn StreamingEngine>>,
         metrics: Arc<Metrics>,
         tracers: Tracers,
+        archive: Option<Archive>,
     ) -> Self {
-        let shared = Shared { worker_id: WorkerId::generate(), config, metrics, tracers };
+        let shared = Shared { worker_id: WorkerId::generate(), config, metrics, tracers, archive };
         Self { shared: Arc::new(shared), engines }
     }
 
@@ -99,6 +104,9 @@ impl Worker {
     /// The first engine that has the session's model and language.
     fn service_for(&self, offer: &SessionOffer) -> Result<Service, ApiError> {
         let config = &offer.config;
+        if config.retention != Retention::None && self.shared.archive.is_none() {
+            return Err(ApiError::param("retention", "this server keeps no sessions; retention=0 is all it can do"));
+        }
         let has_model = |c: &Capabilities| c.answers_to(config.model.as_deref());
         let mut fitting = self.engines.iter().filter(|engine| has_model(engine.capabilities())).peekable();
         if fitting.peek().is_none() {

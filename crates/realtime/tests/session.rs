@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use dalston_protocol::{
     Close, CloseCode, ErrorCode,
-    realtime::{ClientMessage, ConfigUpdate, FinalCause, ServerMessage, SessionConfig},
+    realtime::{ClientMessage, ConfigUpdate, FinalCause, Retention, ServerMessage, SessionConfig},
 };
 use dalston_realtime::RealtimeConfig;
 use dalston_session_router::link::{FromWorker, Refusal, ToWorker};
+use dalston_store::{Archive, Limits};
 use support::{Deed, Heard, Scripted, Stage, noise, speech, without_vad};
 
 fn chunks(audio: Vec<u8>, size: usize) -> impl Iterator<Item = Vec<u8>> + Send + 'static {
@@ -372,5 +373,35 @@ async fn a_gateway_may_end_the_session_with_its_own_reason() {
         let heard = client.rest().await;
         assert_eq!(heard.close, close);
         assert_eq!(!heard.finals().is_empty(), answered, "{code:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_asks_to_be_kept_is_there_when_its_end_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let archive = Archive::open(folder.path(), Limits::default()).await.unwrap();
+    let stage = Stage::keeping(Scripted::working(), RealtimeConfig::default(), Some(archive.clone())).await;
+    let config = SessionConfig { retention: Retention::Days(1), store_audio: true, ..without_vad() };
+    let heard = stream(&stage, config, noise(1.0), 3_200).await;
+    let end = heard.session_end().expect("it ended well");
+    let kept = archive.get("test", &end.session_id).await.unwrap().expect("it is kept");
+    assert_eq!((kept.transcript.text.as_str(), kept.transcript.duration), (end.transcript.as_str(), 1.0));
+    let audio = kept.summary.audio.expect("its audio is kept");
+    assert!(audio.complete && audio.seconds == 1.0, "{audio:?}");
+    assert!(archive.get("another", &end.session_id).await.unwrap().is_none());
+
+    let heard = stream(&stage, without_vad(), noise(1.0), 3_200).await;
+    assert!(archive.get("test", &heard.session_end().unwrap().session_id).await.unwrap().is_none());
+    assert_eq!(archive.list("test", 10, None).await.unwrap().sessions.len(), 1);
+    archive.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_server_without_an_archive_refuses_to_keep() {
+    let stage = Stage::new(Scripted::working()).await;
+    let config = SessionConfig { retention: Retention::Forever, ..without_vad() };
+    match stage.try_open(config).await {
+        Err(Refusal::Rejected(error)) => assert_eq!(error.param.as_deref(), Some("retention")),
+        other => panic!("it was taken: {:?}", other.map(|_| ())),
     }
 }

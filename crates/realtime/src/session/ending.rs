@@ -1,10 +1,11 @@
 //! How a session ends: in exactly one way, told to the client, the trace and the log alike.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use dalston_engine_sdk::EngineError;
 use dalston_protocol::{ApiError, Close, CloseCode, ErrorCode, realtime::ServerMessage};
 use dalston_session_router::link::FromWorker;
+use dalston_store::SessionRecord;
 use dalston_telemetry::{Lap, SessionOutcome, SessionTotals};
 use tokio::sync::mpsc;
 
@@ -129,7 +130,8 @@ impl Session {
             // Best effort: the reason stands in the close frame too.
             let _ = self.tell(ServerMessage::error(&error, false)).await;
         }
-        let Self { trace, transcript, told, client, offer, lag, utterances, shared, .. } = self;
+        let Self { trace, transcript, told, recording, client, offer, lag, utterances, shared, .. } = self;
+        let trace_id = trace.trace_id();
         trace.end(&SessionTotals {
             outcome: reason.outcome(),
             close_code: close.code.as_u16(),
@@ -146,10 +148,19 @@ impl Session {
             utterances,
             "session ended"
         );
+        let whole = transcript.into_end(offer.session_id, received.seconds(), told.speech.as_secs_f64());
+        if let Some(recording) = recording {
+            let (outcome, close_code) = (reason.outcome().as_str().to_owned(), close.code);
+            let record =
+                SessionRecord { outcome, close_code, end: whole.clone(), ended_at: SystemTime::now(), trace_id };
+            // Before the last message, so that who has it can read what was kept. The archive bounds the wait.
+            if let Err(error) = recording.finish(record).await {
+                tracing::error!(%error, "a session was not kept");
+            }
+        }
         let mut last_words = Vec::with_capacity(2);
         if reason.answers_the_rest() {
-            let end = transcript.into_end(offer.session_id, received.seconds(), told.speech.as_secs_f64());
-            last_words.push(FromWorker::Event(Box::new(ServerMessage::SessionEnd(end))));
+            last_words.push(FromWorker::Event(Box::new(ServerMessage::SessionEnd(whole))));
         }
         last_words.push(FromWorker::Closed(Box::new(close.clone())));
         for message in last_words {

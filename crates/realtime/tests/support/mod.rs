@@ -17,6 +17,7 @@ use dalston_session_router::{
     Address, InProcessRegistry, Membership, Registry,
     link::{FromWorker, InProcessLink, Refusal, SessionChannel, SessionOffer, ToWorker, WorkerLink, in_process},
 };
+use dalston_store::Archive;
 use dalston_telemetry::{Metrics, TraceContext, Tracers};
 use futures_util::{FutureExt, future::BoxFuture};
 use tokio::task::JoinHandle;
@@ -139,7 +140,11 @@ impl Stage {
     }
 
     pub async fn with(engine: Arc<dyn StreamingEngine>, config: RealtimeConfig) -> Self {
-        let worker = Worker::new(config, vec![engine], Arc::new(Metrics::new()), Tracers::default());
+        Self::keeping(engine, config, None).await
+    }
+
+    pub async fn keeping(engine: Arc<dyn StreamingEngine>, config: RealtimeConfig, archive: Option<Archive>) -> Self {
+        let worker = Worker::new(config, vec![engine], Arc::new(Metrics::new()), Tracers::default(), archive);
         let registry: Arc<dyn Registry> = Arc::new(InProcessRegistry::default());
         let record = worker.record(Address::InProcess);
         let membership = Membership::join(registry, record, Duration::from_secs(5)).await.unwrap();
