@@ -1,1 +1,7 @@
-fn main() {}
+//! `dalston-loadtest`: see the library beside it.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    dalston_loadtest::cli::run()
+}
