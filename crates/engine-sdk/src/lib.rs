@@ -14,6 +14,8 @@
 #![forbid(unsafe_code)]
 
 mod capability;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod error;
 mod hypothesis;
 mod native;
