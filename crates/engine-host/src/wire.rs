@@ -1,0 +1,455 @@
+//! What travels between the server, the host and the streams: small, binary, little-endian, and never trusted.
+//!
+//! Two kinds of socket carry it. The control socket keeps message borders (`SOCK_SEQPACKET`) and carries [`Order`]s and
+//! [`Report`]s; a fork's socket rides beside its order as a file descriptor. A stream's socket is a byte stream of frames (a length,
+//! then that many bytes) and carries [`Request`]s and [`Answer`]s, strictly in turn: one request, one answer.
+
+use std::time::Duration;
+
+use dalston_engine_sdk::{EngineError, Hypothesis, MAX_ADAPTATION, Profile, StreamOptions, Word};
+
+/// Longest control message. Options with a hundred terms of fifty characters are a tenth of it.
+pub const MAX_MESSAGE: usize = 64 * 1024;
+/// Longest frame on a stream's socket; a longer one is garbage.
+pub const MAX_FRAME: usize = 1024 * 1024;
+/// Bytes of a frame's length.
+pub const LENGTH: usize = 4;
+
+/// Server to host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Order {
+    /// Fork a stream that talks on the descriptor beside this message.
+    Fork { id: u64, options: StreamOptions },
+    /// End a stream's process now.
+    Kill { id: u64 },
+}
+
+/// Host to server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Report {
+    /// The model is loaded.
+    Ready,
+    /// It could not be loaded; the host ends.
+    LoadFailed(EngineError),
+    /// A stream runs.
+    Forked { id: u64, pid: u32 },
+    /// A stream could not be made.
+    Refused { id: u64, error: EngineError },
+    /// A stream's process is gone.
+    Ended { id: u64, how: Exit },
+}
+
+/// How a process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// With this code.
+    Code(i32),
+    /// By this signal.
+    Signal(i32),
+}
+
+impl std::fmt::Display for Exit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Code(code) => write!(f, "exit code {code}"),
+            Self::Signal(signal) => write!(f, "signal {signal}"),
+        }
+    }
+}
+
+/// Server to stream.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Request {
+    /// What an earlier stream of the session has learned. Has no answer.
+    Adapt(Vec<u8>),
+    /// More of the utterance.
+    Audio { want_partial: bool, samples: Vec<i16> },
+    /// The utterance is whole.
+    Finish,
+}
+
+/// Stream to server.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Answer {
+    /// The audio is decoded.
+    Decoded(Option<Hypothesis>),
+    /// The utterance's words, and what was learned.
+    Final { hypothesis: Hypothesis, adaptation: Vec<u8> },
+    /// The engine failed; the process ends.
+    Failed(EngineError),
+}
+
+/// Bytes that are no message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("garbage")]
+pub struct Garbage;
+
+/// A message with a form in bytes.
+pub trait Message: Sized {
+    /// Appends the message.
+    fn write(&self, to: &mut Writer);
+    /// Reads a whole message.
+    fn read(from: &mut Reader<'_>) -> Result<Self, Garbage>;
+
+    /// The message alone.
+    fn encode(&self) -> Vec<u8> {
+        let mut writer = Writer::default();
+        self.write(&mut writer);
+        writer.0
+    }
+
+    /// The message as a frame.
+    fn frame(&self) -> Vec<u8> {
+        let mut writer = Writer(vec![0; LENGTH]);
+        self.write(&mut writer);
+        let length = u32::try_from(writer.0.len() - LENGTH).expect("a frame is at most a second of audio");
+        writer.0[..LENGTH].copy_from_slice(&length.to_le_bytes());
+        writer.0
+    }
+
+    /// A message and nothing behind it.
+    fn decode(bytes: &[u8]) -> Result<Self, Garbage> {
+        let mut reader = Reader(bytes);
+        let message = Self::read(&mut reader)?;
+        if reader.0.is_empty() { Ok(message) } else { Err(Garbage) }
+    }
+}
+
+impl Message for Order {
+    fn write(&self, to: &mut Writer) {
+        match self {
+            Self::Fork { id, options } => {
+                to.u8(1);
+                to.u64(*id);
+                to.text(&options.language);
+                to.u8(match options.profile {
+                    Profile::LowLatency => 1,
+                    Profile::Balanced => 2,
+                });
+                to.list(&options.vocabulary, |to, term| to.text(term));
+            }
+            Self::Kill { id } => {
+                to.u8(2);
+                to.u64(*id);
+            }
+        }
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, Garbage> {
+        Ok(match from.u8()? {
+            1 => {
+                let id = from.u64()?;
+                let language = from.text()?;
+                let profile = match from.u8()? {
+                    1 => Profile::LowLatency,
+                    2 => Profile::Balanced,
+                    _ => return Err(Garbage),
+                };
+                let vocabulary = from.list(Reader::text)?;
+                Self::Fork { id, options: StreamOptions { language, profile, vocabulary } }
+            }
+            2 => Self::Kill { id: from.u64()? },
+            _ => return Err(Garbage),
+        })
+    }
+}
+
+impl Message for Report {
+    fn write(&self, to: &mut Writer) {
+        match self {
+            Self::Ready => to.u8(1),
+            Self::LoadFailed(error) => {
+                to.u8(2);
+                to.error(error);
+            }
+            Self::Forked { id, pid } => {
+                to.u8(3);
+                to.u64(*id);
+                to.u32(*pid);
+            }
+            Self::Refused { id, error } => {
+                to.u8(4);
+                to.u64(*id);
+                to.error(error);
+            }
+            Self::Ended { id, how } => {
+                to.u8(5);
+                to.u64(*id);
+                let (kind, number) = match *how {
+                    Exit::Code(code) => (1, code),
+                    Exit::Signal(signal) => (2, signal),
+                };
+                to.u8(kind);
+                to.u32(number.cast_unsigned());
+            }
+        }
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, Garbage> {
+        Ok(match from.u8()? {
+            1 => Self::Ready,
+            2 => Self::LoadFailed(from.error()?),
+            3 => Self::Forked { id: from.u64()?, pid: from.u32()? },
+            4 => Self::Refused { id: from.u64()?, error: from.error()? },
+            5 => {
+                let id = from.u64()?;
+                let how = match (from.u8()?, from.u32()?.cast_signed()) {
+                    (1, code) => Exit::Code(code),
+                    (2, signal) => Exit::Signal(signal),
+                    _ => return Err(Garbage),
+                };
+                Self::Ended { id, how }
+            }
+            _ => return Err(Garbage),
+        })
+    }
+}
+
+impl Request {
+    /// The frame of [`Request::Audio`] without a copy of the samples in between.
+    pub fn audio_frame(samples: &[i16], want_partial: bool) -> Vec<u8> {
+        let mut writer = Writer(Vec::with_capacity(LENGTH + 2 + samples.len() * 2));
+        writer.u32(u32::try_from(2 + samples.len() * 2).expect("at most a second of audio"));
+        writer.audio(samples, want_partial);
+        writer.0
+    }
+}
+
+impl Message for Request {
+    fn write(&self, to: &mut Writer) {
+        match self {
+            Self::Adapt(adaptation) => {
+                to.u8(1);
+                to.bytes(adaptation);
+            }
+            Self::Audio { want_partial, samples } => to.audio(samples, *want_partial),
+            Self::Finish => to.u8(3),
+        }
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, Garbage> {
+        Ok(match from.u8()? {
+            1 => Self::Adapt(from.bytes(MAX_ADAPTATION)?.to_vec()),
+            2 => Self::Audio { want_partial: from.bool()?, samples: from.samples()? },
+            3 => Self::Finish,
+            _ => return Err(Garbage),
+        })
+    }
+}
+
+impl Message for Answer {
+    fn write(&self, to: &mut Writer) {
+        match self {
+            Self::Decoded(None) => to.u8(1),
+            Self::Decoded(Some(hypothesis)) => {
+                to.u8(2);
+                to.hypothesis(hypothesis);
+            }
+            Self::Final { hypothesis, adaptation } => {
+                to.u8(3);
+                to.hypothesis(hypothesis);
+                to.bytes(adaptation);
+            }
+            Self::Failed(error) => {
+                to.u8(4);
+                to.error(error);
+            }
+        }
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, Garbage> {
+        Ok(match from.u8()? {
+            1 => Self::Decoded(None),
+            2 => Self::Decoded(Some(from.hypothesis()?)),
+            3 => Self::Final { hypothesis: from.hypothesis()?, adaptation: from.bytes(MAX_ADAPTATION)?.to_vec() },
+            4 => Self::Failed(from.error()?),
+            _ => return Err(Garbage),
+        })
+    }
+}
+
+/// Bytes being written.
+#[derive(Debug, Default)]
+pub struct Writer(Vec<u8>);
+
+impl Writer {
+    fn u8(&mut self, value: u8) {
+        self.0.push(value);
+    }
+
+    fn u32(&mut self, value: u32) {
+        self.0.extend_from_slice(&value.to_le_bytes());
+    }
+
+    fn u64(&mut self, value: u64) {
+        self.0.extend_from_slice(&value.to_le_bytes());
+    }
+
+    fn f64(&mut self, value: f64) {
+        self.0.extend_from_slice(&value.to_le_bytes());
+    }
+
+    fn bytes(&mut self, value: &[u8]) {
+        self.u32(u32::try_from(value.len()).expect("bounded by the engine"));
+        self.0.extend_from_slice(value);
+    }
+
+    fn text(&mut self, value: &str) {
+        self.bytes(value.as_bytes());
+    }
+
+    fn list<T>(&mut self, items: &[T], mut each: impl FnMut(&mut Self, &T)) {
+        self.u32(u32::try_from(items.len()).expect("bounded by the engine"));
+        items.iter().for_each(|item| each(self, item));
+    }
+
+    fn audio(&mut self, samples: &[i16], want_partial: bool) {
+        self.u8(2);
+        self.u8(u8::from(want_partial));
+        samples.iter().for_each(|sample| self.0.extend_from_slice(&sample.to_le_bytes()));
+    }
+
+    fn probability(&mut self, value: Option<f32>) {
+        // Not a number stands for not known.
+        self.0.extend_from_slice(&value.unwrap_or(f32::NAN).to_le_bytes());
+    }
+
+    fn hypothesis(&mut self, hypothesis: &Hypothesis) {
+        self.text(&hypothesis.text);
+        self.probability(hypothesis.confidence);
+        self.list(&hypothesis.words, |to, word| {
+            to.text(&word.text);
+            to.f64(word.start);
+            to.f64(word.end);
+            to.probability(word.confidence);
+        });
+    }
+
+    fn error(&mut self, error: &EngineError) {
+        let (kind, first, second, duration) = match error {
+            EngineError::Unavailable { what, fix } => (1, what.as_str(), fix.as_str(), Duration::ZERO),
+            EngineError::Busy(after) => (2, "", "", *after),
+            EngineError::Rejected(why) => (3, why.as_str(), "", Duration::ZERO),
+            EngineError::Failed(why) => (4, why.as_str(), "", Duration::ZERO),
+            EngineError::Died(why) => (5, why.as_str(), "", Duration::ZERO),
+            EngineError::Stalled(after) => (6, "", "", *after),
+            other => return self.error(&EngineError::Failed(other.to_string())),
+        };
+        self.u8(kind);
+        self.text(clipped(first));
+        self.text(clipped(second));
+        self.f64(duration.as_secs_f64());
+    }
+}
+
+/// An error's text, cut so that a message stays a message.
+fn clipped(text: &str) -> &str {
+    const MOST: usize = 1000;
+    &text[..text.floor_char_boundary(MOST)]
+}
+
+/// Bytes being read.
+#[derive(Debug)]
+pub struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn take<const N: usize>(&mut self) -> Result<[u8; N], Garbage> {
+        let (head, tail) = self.0.split_first_chunk::<N>().ok_or(Garbage)?;
+        self.0 = tail;
+        Ok(*head)
+    }
+
+    fn u8(&mut self) -> Result<u8, Garbage> {
+        Ok(u8::from_le_bytes(self.take()?))
+    }
+
+    fn u32(&mut self) -> Result<u32, Garbage> {
+        Ok(u32::from_le_bytes(self.take()?))
+    }
+
+    fn u64(&mut self) -> Result<u64, Garbage> {
+        Ok(u64::from_le_bytes(self.take()?))
+    }
+
+    fn bool(&mut self) -> Result<bool, Garbage> {
+        match self.u8()? {
+            0 => Ok(false),
+            1 => Ok(true),
+            _ => Err(Garbage),
+        }
+    }
+
+    /// Seconds: a real number, not negative, below a century.
+    fn seconds(&mut self) -> Result<f64, Garbage> {
+        let value = f64::from_le_bytes(self.take()?);
+        if (0.0..3e9).contains(&value) { Ok(value) } else { Err(Garbage) }
+    }
+
+    fn bytes(&mut self, most: usize) -> Result<&'a [u8], Garbage> {
+        let length = self.u32()? as usize;
+        let (head, tail) = self.0.split_at_checked(length).filter(|_| length <= most).ok_or(Garbage)?;
+        self.0 = tail;
+        Ok(head)
+    }
+
+    fn text(&mut self) -> Result<String, Garbage> {
+        let bytes = self.bytes(MAX_FRAME)?;
+        std::str::from_utf8(bytes).map(str::to_owned).map_err(|_| Garbage)
+    }
+
+    /// A list grows only as fast as its items are really there, whatever count it claims.
+    fn list<T>(&mut self, mut each: impl FnMut(&mut Self) -> Result<T, Garbage>) -> Result<Vec<T>, Garbage> {
+        let count = self.u32()?;
+        let mut items = Vec::new();
+        for _ in 0..count {
+            items.push(each(self)?);
+        }
+        Ok(items)
+    }
+
+    fn samples(&mut self) -> Result<Vec<i16>, Garbage> {
+        let (pairs, rest) = std::mem::take(&mut self.0).as_chunks::<2>();
+        if !rest.is_empty() {
+            return Err(Garbage);
+        }
+        Ok(pairs.iter().map(|pair| i16::from_le_bytes(*pair)).collect())
+    }
+
+    fn probability(&mut self) -> Result<Option<f32>, Garbage> {
+        let value = f32::from_le_bytes(self.take()?);
+        match value {
+            value if value.is_nan() => Ok(None),
+            value if (0.0..=1.0).contains(&value) => Ok(Some(value)),
+            _ => Err(Garbage),
+        }
+    }
+
+    fn hypothesis(&mut self) -> Result<Hypothesis, Garbage> {
+        let text = self.text()?;
+        let confidence = self.probability()?;
+        let words = self.list(|from| {
+            let text = from.text()?;
+            let (start, end) = (from.seconds()?, from.seconds()?);
+            let confidence = from.probability()?;
+            if end < start { Err(Garbage) } else { Ok(Word { text, start, end, confidence }) }
+        })?;
+        Ok(Hypothesis { text, words, confidence })
+    }
+
+    fn error(&mut self) -> Result<EngineError, Garbage> {
+        let (kind, first, second) = (self.u8()?, self.text()?, self.text()?);
+        let duration = Duration::try_from_secs_f64(self.seconds()?).map_err(|_| Garbage)?;
+        Ok(match kind {
+            1 => EngineError::Unavailable { what: first, fix: second },
+            2 => EngineError::Busy(duration),
+            3 => EngineError::Rejected(first),
+            4 => EngineError::Failed(first),
+            5 => EngineError::Died(first),
+            6 => EngineError::Stalled(duration),
+            _ => return Err(Garbage),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;
