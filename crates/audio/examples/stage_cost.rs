@@ -7,8 +7,9 @@ use dalston_audio::{Encoding, Format, Intake, Level};
 
 /// Sessions that are made to see the memory of one.
 const SESSIONS: usize = 500;
-/// Chunks of 20 ms that are timed, five times.
-const CHUNKS: usize = 20_000;
+/// Chunks of 20 ms that are timed, so many at once.
+const CHUNKS: usize = 40_000;
+const STRETCH: usize = 20;
 
 fn main() -> anyhow::Result<()> {
     println!("| format | ns per 20 ms | bytes a session |\n| --- | ---: | ---: |");
@@ -38,19 +39,22 @@ fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The fastest of five runs: others may be busy on the machine.
+/// The median over short stretches: others may be busy on the machine.
 fn nanoseconds(format: Format, chunk: &[u8]) -> f64 {
-    let runs = (0..5).map(|_| {
-        let mut intake = Intake::new(format);
-        let begin = Instant::now();
-        for _ in 0..CHUNKS {
-            intake.push(chunk, |_, samples| {
-                black_box(samples);
-            });
-        }
-        begin.elapsed().as_nanos() as f64 / CHUNKS as f64
-    });
-    runs.fold(f64::INFINITY, f64::min)
+    let mut intake = Intake::new(format);
+    let mut stretches: Vec<u128> = (0..CHUNKS / STRETCH)
+        .map(|_| {
+            let begin = Instant::now();
+            for _ in 0..STRETCH {
+                intake.push(chunk, |_, samples| {
+                    black_box(samples);
+                });
+            }
+            begin.elapsed().as_nanos()
+        })
+        .collect();
+    stretches.sort_unstable();
+    stretches[stretches.len() / 2] as f64 / STRETCH as f64
 }
 
 /// Resident bytes of one session that has had 200 ms of audio, where the system tells.

@@ -5,8 +5,8 @@
 //! cargo run --release -p dalston-audio --example vad_table -- [--speech FOLDER] [--music FOLDER]
 //! ```
 //!
-//! The folders hold 16 kHz mono 16-bit WAV files: people speaking, one recording a file with pauses around or in it; and music
-//! without singing. Without them only what is synthesised is heard. Needs flite.
+//! The folders hold 16 kHz mono 16-bit WAV files: people speaking, with pauses; and music without singing. `material.sh` beside
+//! this file makes both out of Debian's packages. Without them only what is synthesised is heard. Needs flite.
 
 mod candidate;
 mod cost;
