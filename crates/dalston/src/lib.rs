@@ -1,1 +1,55 @@
 //! Dalston: a speech-to-text server you can see into.
+//!
+//! This crate is the command line: what can be typed ([`cli`]), what a server is told ([`config`]), and the putting together of
+//! a server out of its parts ([`serve`]). The parts themselves are the other crates.
+
+#![forbid(unsafe_code)]
+
+pub mod cli;
+pub mod config;
+mod doctor;
+mod http;
+mod keys;
+mod serve;
+mod stream;
+mod terminal;
+mod trace;
+
+use std::{
+    io::{Write, stdout},
+    process::ExitCode,
+};
+
+use anyhow::{Context, Result};
+use clap::CommandFactory;
+
+use crate::cli::{Cli, Command, KeysCommand, Output};
+
+/// Does what was asked for.
+///
+/// # Errors
+/// With a message for the user.
+pub fn run(cli: Cli) -> Result<ExitCode> {
+    match cli.command {
+        Command::Serve(args) => return serve::run(&args),
+        Command::EngineHost { engine } => return Ok(serve::engine::run_host(engine)),
+        Command::Stream(args) => return client_runtime()?.block_on(stream::run(&args)),
+        Command::Keys(KeysCommand::Create(args)) => keys::create(&args)?,
+        Command::Trace(args) => {
+            let as_json = args.output == Output::Json;
+            client_runtime()?.block_on(trace::run(&args.target, &args.trace_id, as_json))?;
+        }
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "dalston", &mut script);
+            stdout().lock().write_all(&script)?;
+        }
+        Command::Doctor(args) => return doctor::run(&args),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// One session needs one thread.
+fn client_runtime() -> Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start a runtime")
+}

@@ -1,0 +1,290 @@
+//! The command line: what can be typed, and what it means.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use dalston_client::{ApiKey, Endpoint};
+use dalston_protocol::realtime::SessionConfig;
+
+use crate::{
+    config::{Choice, EngineName, Flag, Value},
+    stream::RawEncoding,
+};
+
+/// A speech-to-text server you can see into.
+#[derive(Debug, Parser)]
+#[command(name = "dalston", version, propagate_version = true, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What can be done.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Start the server.
+    Serve(ServeArgs),
+    /// Stream audio to a server and show captions as they come.
+    Stream(Box<StreamArgs>),
+    /// Check whether everything that a server needs is there, and say what to do if not.
+    Doctor(DoctorArgs),
+    /// Make API keys.
+    #[command(subcommand)]
+    Keys(KeysCommand),
+    /// Show the trace of a session as a waterfall.
+    Trace(TraceArgs),
+    /// A process that the server starts for its engine; of no use by hand.
+    #[command(hide = true)]
+    EngineHost {
+        /// Which engine.
+        #[arg(value_parser = engine_name)]
+        engine: EngineName,
+    },
+    /// Print a completion script for a shell.
+    Completions {
+        /// For which shell.
+        shell: Shell,
+    },
+}
+
+/// `dalston serve`. Every flag is also a setting of the file and the environment.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ServeArgs {
+    /// Where to listen [default: 127.0.0.1:8000]
+    #[arg(long, value_name = "ADDR")]
+    bind: Option<String>,
+    /// What recognises speech: `pocketsphinx`, or `loopback` for tests [default: pocketsphinx]
+    #[arg(long, value_name = "NAME")]
+    engine: Option<String>,
+    /// Where to keep what must outlive the server [default: ~/.local/share/dalston]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<String>,
+    /// What this process is: `all`, the whole server in one process [default: all]
+    #[arg(long, value_name = "ROLE")]
+    role: Option<String>,
+    /// Keep the spans of recent sessions in memory, so that `stream --trace` works without a collector
+    #[arg(long, value_name = "SPANS", num_args = 0..=1, require_equals = true, default_missing_value = "20000")]
+    trace_ring: Option<String>,
+    /// A TOML file of settings; docs/configuration.md lists them
+    #[arg(long, value_name = "FILE", env = "DALSTON_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// Print what the server would be told, with where each value was found, and end
+    #[arg(long)]
+    pub dump_config: bool,
+}
+
+impl ServeArgs {
+    /// The flags that are settings.
+    pub fn flags(&self) -> Vec<Flag> {
+        vec![
+            ("bind", "--bind", self.bind.clone()),
+            ("engine.name", "--engine", self.engine.clone()),
+            ("data_dir", "--data-dir", self.data_dir.clone()),
+            ("role", "--role", self.role.clone()),
+            ("telemetry.trace_ring", "--trace-ring", self.trace_ring.clone()),
+        ]
+    }
+}
+
+/// Which server is spoken to.
+#[derive(Debug, Clone, Args)]
+pub struct Target {
+    /// Where the server is
+    #[arg(long = "url", value_name = "URL", env = "DALSTON_URL", default_value = "http://127.0.0.1:8000")]
+    pub endpoint: Endpoint,
+    /// An API key; better in the environment than here, where other users can see it
+    #[arg(long, value_name = "KEY", env = "DALSTON_API_KEY", hide_env_values = true)]
+    api_key: Option<String>,
+}
+
+impl Target {
+    /// The key, if there is one.
+    pub fn api_key(&self) -> Option<ApiKey> {
+        self.api_key.as_deref().filter(|key| !key.is_empty()).map(ApiKey::new)
+    }
+}
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// How a transcript is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum TranscriptOutput {
+    /// Captions: live in a terminal, else a line for each final.
+    Text,
+    /// The server's events, one a line, as they come.
+    Json,
+    /// Subtitles, at the end.
+    Srt,
+}
+
+/// `dalston stream`
+#[derive(Debug, Args)]
+pub struct StreamArgs {
+    /// A WAV file, or `-` for WAV or raw audio from standard input
+    pub file: PathBuf,
+    /// Which server.
+    #[command(flatten)]
+    pub target: Target,
+    /// How fast: 1 is as fast as it was spoken, 2 twice that, 0 as fast as the server takes it
+    /// [default: 1 for a file, 0 for standard input]
+    #[arg(long, value_name = "FACTOR", value_parser = pace)]
+    pub pace: Option<f64>,
+    /// How to print what is heard
+    #[arg(long, value_enum, default_value_t = TranscriptOutput::Text)]
+    pub output: TranscriptOutput,
+    /// Show partials also where the output is not a terminal, each on its own line
+    #[arg(long)]
+    pub partials: bool,
+    /// Show the session's trace at the end, from a server with --trace-ring
+    #[arg(long)]
+    pub trace: bool,
+    /// Fail when no word was recognised
+    #[arg(long)]
+    pub fail_if_empty: bool,
+    /// Language of the speech, such as `en`
+    #[arg(long, value_name = "CODE")]
+    language: Option<String>,
+    /// Model or engine, as /v1/models lists them
+    #[arg(long, value_name = "ID")]
+    model: Option<String>,
+    /// Words that are likely to be said, parted by commas
+    #[arg(long, value_name = "WORDS", value_delimiter = ',')]
+    vocabulary: Vec<String>,
+    /// Silence that ends an utterance, in milliseconds
+    #[arg(long, value_name = "MS")]
+    endpointing_ms: Option<u32>,
+    /// Ask for words with times (in JSON; subtitles always have them)
+    #[arg(long)]
+    word_timestamps: bool,
+    /// What raw audio is
+    #[arg(long, value_enum)]
+    pub encoding: Option<RawEncoding>,
+    /// Samples a second of raw audio
+    #[arg(long, value_name = "HZ", value_parser = clap::value_parser!(u32).range(8_000..=48_000))]
+    pub sample_rate: Option<u32>,
+    /// Interleaved channels of raw audio
+    #[arg(long, value_parser = clap::value_parser!(u8).range(1..=2))]
+    pub channels: Option<u8>,
+    /// The caller's span, of which the session becomes a child (W3C Trace Context)
+    #[arg(long, value_name = "TRACEPARENT", env = "TRACEPARENT")]
+    pub traceparent: Option<String>,
+}
+
+impl StreamArgs {
+    /// What the session is asked to be, except for its audio.
+    pub fn session(&self) -> SessionConfig {
+        let mut config = SessionConfig {
+            model: self.model.clone(),
+            word_timestamps: self.word_timestamps || self.output == TranscriptOutput::Srt,
+            vocabulary: self.vocabulary.clone(),
+            ..SessionConfig::default()
+        };
+        config.language = self.language.clone().unwrap_or(config.language);
+        config.endpointing.endpointing_ms = self.endpointing_ms.unwrap_or(config.endpointing.endpointing_ms);
+        config
+    }
+}
+
+/// `dalston doctor`
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// The same flags as for `serve`: what is checked is that server.
+    #[command(flatten)]
+    pub server: ServeArgs,
+    /// How to print what was found
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    pub output: Output,
+}
+
+/// `dalston keys`
+#[derive(Debug, Subcommand)]
+pub enum KeysCommand {
+    /// Make a key. It is shown once; the server keeps a hash of it.
+    Create(CreateKeyArgs),
+}
+
+/// `dalston keys create`
+#[derive(Debug, Args)]
+pub struct CreateKeyArgs {
+    /// For whom or what it is
+    #[arg(long)]
+    pub name: String,
+    /// What it may do: `realtime` opens sessions, `read` sees what runs, `admin` does everything. May be given again
+    #[arg(long = "scope", value_name = "SCOPE", required = true, value_delimiter = ',', value_parser = scope)]
+    pub scopes: Vec<dalston_gateway::auth::Scope>,
+    /// Sessions that it may have open at once
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_sessions: Option<u32>,
+    /// Where the server keeps its secret [default: ~/.local/share/dalston]
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<String>,
+    /// The server's settings
+    #[arg(long, value_name = "FILE", env = "DALSTON_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// How to print it
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    pub output: Output,
+}
+
+/// `dalston trace`
+#[derive(Debug, Args)]
+pub struct TraceArgs {
+    /// The trace, as `session.begin` and log lines name it
+    #[arg(value_parser = trace_id)]
+    pub trace_id: String,
+    /// Which server.
+    #[command(flatten)]
+    pub target: Target,
+    /// How to print it
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    pub output: Output,
+}
+
+fn engine_name(name: &str) -> Result<EngineName, String> {
+    <Choice<EngineName> as Value>::parse(name).map(|choice| choice.0).ok_or_else(|| format!("no engine is named {name}"))
+}
+
+fn pace(text: &str) -> Result<f64, String> {
+    const FASTEST: f64 = 1000.0;
+    let factor = text.parse().ok().filter(|factor| (0.0..=FASTEST).contains(factor));
+    factor.ok_or_else(|| format!("a number from 0 to {FASTEST}, where 0 is as fast as the server takes it"))
+}
+
+fn trace_id(text: &str) -> Result<String, String> {
+    let is_one = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_one.then(|| text.to_ascii_lowercase()).ok_or_else(|| "a trace id has 32 hex digits".to_owned())
+}
+
+fn scope(text: &str) -> Result<dalston_gateway::auth::Scope, String> {
+    use dalston_gateway::auth::Scope;
+    let known = Scope::ALL.map(Scope::as_str).join(", ");
+    Scope::ALL.into_iter().find(|scope| scope.as_str() == text).ok_or_else(|| format!("one of {known}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_flag_of_serve_is_a_setting() {
+        for (key, flag, _) in ServeArgs::default().flags() {
+            assert!(crate::config::is_setting(key), "{flag} sets {key}, which is no setting");
+        }
+    }
+}

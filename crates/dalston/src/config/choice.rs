@@ -1,0 +1,73 @@
+//! The settings that are one of several names.
+
+use dalston_audio::VadKind;
+use dalston_engine_loopback::Behaviour;
+use dalston_engine_sdk::Profile;
+
+use super::value::{Named, Value};
+
+/// What a process is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// The whole server.
+    All,
+}
+
+/// What recognises speech.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EngineName {
+    /// Debian's PocketSphinx.
+    PocketSphinx,
+    /// Makes up words, for tests.
+    Loopback,
+}
+
+/// Who is let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AuthMode {
+    /// Everybody.
+    None,
+    /// Who has a key.
+    Keys,
+}
+
+impl Value for Behaviour {
+    fn expected() -> String {
+        "delay and delay_per_second with a time, stall_every, error_every and panic_every with a number from 1".into()
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        text.parse().ok()
+    }
+}
+
+impl Value for Role {
+    fn expected() -> String {
+        "all: the whole server in one process. Separate processes need Redis between them, which is to come".into()
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        (text == "all").then_some(Self::All)
+    }
+}
+
+impl Named for EngineName {
+    const NAMES: &'static [(&'static str, Self)] =
+        &[("pocketsphinx", Self::PocketSphinx), ("loopback", Self::Loopback)];
+}
+
+impl Named for AuthMode {
+    const NAMES: &'static [(&'static str, Self)] = &[("none", Self::None), ("keys", Self::Keys)];
+}
+
+impl Named for Profile {
+    const NAMES: &'static [(&'static str, Self)] = &[("balanced", Self::Balanced), ("low-latency", Self::LowLatency)];
+}
+
+impl Named for VadKind {
+    const NAMES: &'static [(&'static str, Self)] = &[
+        (Self::Confirmed.name(), Self::Confirmed),
+        (Self::WebRtc.name(), Self::WebRtc),
+        (Self::Earshot.name(), Self::Earshot),
+    ];
+}

@@ -1,0 +1,157 @@
+use std::io::Write;
+
+use dalston_gateway::auth::{ApiKey, AuthConfig, Scope, ServerSecret};
+
+use super::*;
+
+fn variables(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+fn from_file(text: &str) -> Result<Config, ConfigError> {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    load(Some(file.path()), [], &[])
+}
+
+/// Every one of `named` stands in the one report.
+fn reports(result: Result<Config, ConfigError>, named: &[&str]) {
+    let report = result.map(drop).expect_err("the configuration was accepted").to_string();
+    assert_eq!(report.lines().count(), named.len() + 1, "{report}");
+    for name in named {
+        assert!(report.contains(name), "{name} is not in: {report}");
+    }
+}
+
+#[test]
+fn every_default_can_be_read_and_is_what_the_component_would_take_by_itself() {
+    let config = load(None, [], &[]).unwrap();
+    assert_eq!(format!("{:?}", config.gateway), format!("{:?}", GatewayConfig::default()));
+    assert_eq!(config.telemetry, Options::new("dalston"));
+    let own = RealtimeConfig { max_sessions: 2_000, ..RealtimeConfig::default() };
+    assert_eq!(format!("{:?}", config.realtime), format!("{own:?}"));
+}
+
+#[test]
+fn a_flag_beats_the_environment_which_beats_the_file_which_beats_the_default() {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(b"bind = '127.0.0.1:1'\nengine.name = 'loopback'\n[realtime]\nmax_sessions = 3\n").unwrap();
+    let environment = variables(&[("DALSTON_BIND", "127.0.0.1:2"), ("DALSTON_MAX_SESSIONS", "4")]);
+    let flags = [("bind", "--bind", Some("127.0.0.1:5".to_owned())), ("data_dir", "--data-dir", None)];
+    let settings = load(Some(file.path()), environment, &flags).unwrap().settings;
+    assert_eq!(settings.bind.port(), 5);
+    assert_eq!(settings.max_sessions.get(), 4);
+    assert_eq!(settings.engine.0, EngineName::Loopback);
+    assert_eq!(settings.max_connections.get(), 10_000);
+}
+
+#[test]
+fn every_problem_is_in_one_report_by_the_name_it_was_given_under() {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(b"bind = 5\nengine.nam = 'x'\n[gateway.strem]\nidle_timeout = '1s'\n").unwrap();
+    let environment = variables(&[
+        ("DALSTON_MAX_SESSIONS", "abc"),
+        ("DALSTON_MAX_SESSION", "5"),
+        ("LOG_LEVEL", "loud=="),
+        ("OTEL_TRACES_SAMPLER_ARG", "7"),
+        ("OTEL_SOMETHING_OF_ANOTHER_PROGRAM", "x"),
+    ]);
+    let flags = [("role", "--role", Some("gateway".to_owned()))];
+    reports(
+        load(Some(file.path()), environment, &flags),
+        &[
+            "bind = \"5\" in ",
+            "did you mean engine.name?",
+            "did you mean gateway.stream.idle_timeout?",
+            "DALSTON_MAX_SESSIONS=abc: expected a whole number from 1 to 100000",
+            "DALSTON_MAX_SESSION: no such variable; did you mean DALSTON_MAX_SESSIONS?",
+            "LOG_LEVEL=loud==: expected",
+            "OTEL_TRACES_SAMPLER_ARG=7: expected a probability",
+            "--role gateway: expected all",
+        ],
+    );
+}
+
+#[test]
+fn a_file_that_is_not_there_or_not_toml_is_a_problem() {
+    reports(
+        load(Some(Path::new("/nonexistent/dalston.toml")), [], &[]),
+        &["/nonexistent/dalston.toml: cannot be read"],
+    );
+    let report = from_file("bind = ").unwrap_err().to_string();
+    assert!(report.contains("TOML parse error at line 1"), "{report}");
+}
+
+#[test]
+fn a_public_address_without_keys_is_refused_and_with_a_key_is_not() {
+    reports(
+        load(None, variables(&[("DALSTON_BIND", "0.0.0.0:8000")]), &[]),
+        &["DALSTON_BIND=0.0.0.0:8000: other machines can reach this address and nobody is asked for a key"],
+    );
+    let secret = ServerSecret::generate();
+    let record = ApiKey::generate(&secret, vec![Scope::Realtime]).record().clone();
+    let keys = serde_json::to_string(&[&record]).unwrap();
+    let environment = [
+        ("DALSTON_BIND", "0.0.0.0:8000"),
+        ("DALSTON_API_KEYS", keys.as_str()),
+        ("DALSTON_SERVER_SECRET", secret.expose()),
+    ];
+    let config = load(None, variables(&environment), &[]).unwrap();
+    assert!(matches!(config.gateway.auth, AuthConfig::Keys { ref keys, .. } if keys.len() == 1));
+
+    let table = toml::to_string(&record).unwrap();
+    let file = format!("[gateway.auth]\nserver_secret = '{}'\n[[gateway.auth.keys]]\n{table}", secret.expose());
+    assert!(matches!(from_file(&file).unwrap().gateway.auth, AuthConfig::Keys { .. }));
+}
+
+#[test]
+fn keys_are_of_no_use_without_the_secret_they_were_made_with() {
+    let record = ApiKey::generate(&ServerSecret::generate(), vec![Scope::Realtime]).record().clone();
+    let keys = serde_json::to_string(&[&record]).unwrap();
+    let environment = variables(&[("DALSTON_API_KEYS", &keys), ("DALSTON_DATA_DIR", "/nonexistent")]);
+    reports(load(None, environment, &[]), &["gateway.auth.server_secret"]);
+    reports(load(None, variables(&[("DALSTON_AUTH", "keys")]), &[]), &["DALSTON_AUTH=keys: there is no key"]);
+}
+
+#[test]
+fn a_secret_never_shows() {
+    let canary = "canary-canary-canary-canary-canary";
+    let environment = variables(&[("DALSTON_SERVER_SECRET", canary), ("DALSTON_API_KEYS", "[\"canary\"]")]);
+    let report = load(None, environment.clone(), &[]).unwrap_err().to_string();
+    assert!(!report.contains("canary"), "{report}");
+    let (settings, layers, _) = read(None, environment, &[]);
+    assert!(!format!("{settings:?}").contains("canary"));
+    let dumped = dump(&layers);
+    assert!(!dumped.contains("canary"), "{dumped}");
+    assert!(dumped.contains("# gateway.auth.server_secret = (hidden)  # DALSTON_SERVER_SECRET"), "{dumped}");
+}
+
+#[test]
+fn what_is_dumped_reads_as_the_same_configuration() {
+    let environment =
+        variables(&[("DALSTON_ALLOWED_ORIGINS", "https://a.example,https://b.example"), ("LOG_LEVEL", "warn")]);
+    let dumped = dump(&load(None, environment, &[]).unwrap().layers);
+    let again = from_file(&dumped).unwrap();
+    assert_eq!(again.settings.allowed_origins.len(), 2);
+    assert_eq!(again.telemetry.log_level, "warn");
+    assert!(dumped.contains("log.level = \"warn\"  # LOG_LEVEL"), "{dumped}");
+}
+
+#[test]
+fn no_two_settings_share_a_name() {
+    let mut keys: Vec<&str> = table::all().map(|setting| setting.key).collect();
+    let mut variables: Vec<&str> = table::all().map(|setting| setting.variable).collect();
+    let count = keys.len();
+    for names in [&mut keys, &mut variables] {
+        names.sort_unstable();
+        names.dedup();
+    }
+    assert_eq!((keys.len(), variables.len()), (count, count));
+}
+
+#[test]
+fn the_documentation_is_what_the_settings_say() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/configuration.md");
+    let written = std::fs::read_to_string(path).expect("docs/configuration.md is part of the project");
+    assert!(written == reference_page(), "docs/configuration.md is out of date; run `make docs`");
+}

@@ -1,0 +1,101 @@
+//! What a user is told about the configuration.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop there")]
+
+mod support;
+
+use std::{fs, net::TcpListener, os::unix::fs::PermissionsExt};
+
+use support::{Ended, Home};
+
+#[test]
+fn a_wrong_configuration_is_reported_whole_before_a_port_is_bound() {
+    let home = Home::new();
+    // If the server went as far as binding, it would complain of this instead.
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let mut serve = home.dalston(&["serve", "--bind", &address, "--engine", "siri", "--role", "gateway"]);
+    let serve = serve.env("DALSTON_MAX_SESSIONS", "abc").env("DALSTON_BINT", "x").env("LOG_FORMAT", "xml");
+    let ended = Ended::from(serve.output().unwrap());
+    ended.failed_with(&[
+        "5 problems",
+        "--engine siri: expected pocketsphinx or loopback",
+        "--role gateway: expected all",
+        "need Redis",
+        "DALSTON_MAX_SESSIONS=abc: expected a whole number",
+        "DALSTON_BINT: no such variable; did you mean DALSTON_BIND?",
+        "LOG_FORMAT=xml: expected json or pretty",
+    ]);
+    assert!(!ended.err.contains("in use"), "{}", ended.err);
+}
+
+#[test]
+fn a_public_address_without_keys_is_refused() {
+    for bind in ["0.0.0.0:0", "[::]:0"] {
+        Home::new().run(&["serve", "--bind", bind]).failed_with(&["nobody is asked for a key", "dalston keys create"]);
+    }
+}
+
+#[test]
+fn an_address_in_use_says_what_to_do() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    Home::new().run(&["serve", "--engine", "loopback", "--bind", &address]).failed_with(&["is in use", "--bind"]);
+}
+
+#[test]
+fn the_dump_says_where_each_value_was_found_and_no_secret() {
+    let home = Home::new();
+    let file = home.path("dalston.toml");
+    fs::write(&file, "engine.name = \"loopback\"\n").unwrap();
+    let mut serve = home.dalston(&["serve", "--config", &file, "--bind", "127.0.0.1:1", "--dump-config"]);
+    let serve = serve.env("DALSTON_SERVER_SECRET", "canary-canary-canary-canary-canary").env("LOG_LEVEL", "warn");
+    let dumped = Ended::from(serve.output().unwrap()).succeeded().out;
+    assert!(dumped.contains("bind = \"127.0.0.1:1\"  # --bind\n"), "{dumped}");
+    assert!(dumped.contains(&format!("engine.name = \"loopback\"  # {file}\n")), "{dumped}");
+    assert!(dumped.contains("log.level = \"warn\"  # LOG_LEVEL\n"), "{dumped}");
+    assert!(dumped.contains("# gateway.auth.server_secret = (hidden)"), "{dumped}");
+    assert!(!dumped.contains("canary"), "{dumped}");
+}
+
+#[test]
+fn keys_share_the_secret_of_their_server_and_no_one_else_can_read_it() {
+    let home = Home::new();
+    let create = || home.run(&["keys", "create", "--name", "laptop", "--scope", "realtime"]).succeeded();
+    let (first, second) = (create(), create());
+    assert!(first.err.contains("Made "), "{}", first.err);
+    assert!(!second.err.contains("Made "), "{}", second.err);
+    let secret = home.path(".local/share/dalston/server-secret");
+    assert_eq!(fs::metadata(&secret).unwrap().permissions().mode() & 0o777, 0o600);
+
+    let key = first.out.lines().next().unwrap();
+    assert!(key.starts_with("dal_"), "{key}");
+    assert_ne!(first.out, second.out);
+    let kept = first.out.split_once('\n').unwrap().1;
+    let half = key.rsplit_once('_').unwrap().1;
+    assert!(!kept.contains(half), "the secret half of the key stands in what the server keeps");
+}
+
+#[test]
+fn an_unknown_scope_is_told_the_known_ones() {
+    let ended = Home::new().run(&["keys", "create", "--name", "x", "--scope", "root"]);
+    assert_eq!(ended.code, Some(2));
+    assert!(ended.err.contains("realtime, read, admin"), "{}", ended.err);
+}
+
+#[test]
+fn every_shell_gets_its_completions() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = Home::new().run(&["completions", shell]).succeeded().out;
+        assert!(script.contains("dalston") && script.contains("doctor"), "{shell}");
+        assert!(!script.contains("engine-host"), "{shell} offers what is hidden");
+    }
+}
+
+#[test]
+fn output_cut_off_by_its_reader_is_no_error() {
+    let home = Home::new();
+    let mut child = home.dalston(&["completions", "bash"]).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    assert!(child.wait().unwrap().success());
+}
