@@ -55,8 +55,10 @@ pub struct Limits {
     pub max_streams: NonZeroUsize,
     /// Longest wait for a free stream, and for a host that is starting. Then `Busy`, or the reason.
     pub wait: Duration,
-    /// Longest wait for a stream's answer to half a second of audio or to the utterance's end. Then it hangs, and is replaced.
+    /// Longest wait for a stream's answer to half a second of audio. Then it hangs, and is replaced.
     pub answer: Duration,
+    /// The same for the utterance's end, which takes the longer the more was said.
+    pub finish: Duration,
     /// Longest wait for a fork. Then the host hangs, and is replaced with all its streams.
     pub fork: Duration,
     /// Longest wait for a model.
@@ -79,6 +81,7 @@ impl Default for Limits {
             max_streams: NonZeroUsize::new(cores * 4).unwrap_or(NonZeroUsize::MIN),
             wait: Duration::from_secs(5),
             answer: Duration::from_secs(4),
+            finish: Duration::from_secs(8),
             fork: Duration::from_secs(4),
             load: Duration::from_secs(60),
             replays: 2,

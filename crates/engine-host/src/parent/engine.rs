@@ -72,6 +72,14 @@ impl HostedEngine {
         self.shared.pool.stats()
     }
 
+    /// The host's process, while it takes orders.
+    pub fn host_pid(&self) -> Option<u32> {
+        match *self.shared.state.borrow() {
+            State::Ready { pid } => Some(pid),
+            _ => None,
+        }
+    }
+
     /// Ends the host and every stream, and waits until they are gone. Recognisers that are still used get errors.
     pub async fn shutdown(self) {
         self.shared.stop.send_replace(true);
@@ -127,7 +135,7 @@ impl Shared {
         let mut state = self.state.clone();
         match state.wait_for(|state| *state != State::Starting).await.as_deref() {
             Ok(State::Down(error)) => Err(error.clone()),
-            Ok(State::Ready | State::Starting) => Ok(()),
+            Ok(State::Ready { .. } | State::Starting) => Ok(()),
             Ok(State::Closed) | Err(_) => Err(shut_down()),
         }
     }

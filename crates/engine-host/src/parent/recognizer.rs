@@ -110,7 +110,7 @@ impl HostedRecognizer {
     async fn finish(&mut self, utterance: &mut Utterance) -> Result<Hypothesis, Fault> {
         self.decode(utterance, false).await?;
         let Some(mut stream) = utterance.stream.take() else { return Ok(Hypothesis::default()) };
-        match stream.ask(&Request::Finish.frame(), self.shared.config.limits.answer).await? {
+        match stream.ask(&Request::Finish.frame(), self.shared.config.limits.finish).await? {
             Answer::Final { hypothesis, adaptation } => {
                 stream.finish();
                 if !adaptation.is_empty() {

@@ -26,7 +26,7 @@ pub enum State {
     /// It loads its model, or will be started again in a moment.
     Starting,
     /// It takes orders.
-    Ready,
+    Ready { pid: u32 },
     /// It cannot be started, for this reason; it is tried again now and then.
     Down(EngineError),
     /// It was shut down.
@@ -132,7 +132,7 @@ impl Supervisor {
             return failure;
         }
         tracing::info!(pid = host.pid, seconds = began.elapsed().as_secs_f64(), "engine host is ready");
-        self.state.send_replace(State::Ready);
+        self.state.send_replace(State::Ready { pid: host.pid });
 
         let mut entries = HashMap::new();
         let ready = Instant::now();

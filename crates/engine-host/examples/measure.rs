@@ -1,0 +1,172 @@
+//! Measures the default engine on recordings: word error rate, speed, memory, and how long an utterance's end takes.
+//!
+//! `cargo run --release -p dalston-engine-host --example measure -- FOLDER [PACE]`
+//!
+//! The folder holds 16 kHz mono WAV files and `manifest.jsonl`, one object a line with `file` and `text`. Each recording is one
+//! utterance of a session of its own. With a pace (1 is real time) audio arrives as a microphone's would.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use dalston_engine_host::{HostConfig, HostedEngine, Limits};
+use dalston_engine_pocketsphinx::{PocketSphinx, Settings};
+use dalston_engine_sdk::{Profile, SAMPLE_RATE, StreamOptions, StreamingEngine};
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    if args.first().is_some_and(|first| first == "engine-host") {
+        return dalston_engine_host::run(|| PocketSphinx::load(&Settings::from_env()));
+    }
+    let Some(folder) = args.first() else {
+        eprintln!("which folder?");
+        return ExitCode::from(2);
+    };
+    let pace = args.get(1).and_then(|pace| pace.parse().ok());
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(measure(Path::new(folder), pace));
+    ExitCode::SUCCESS
+}
+
+struct Recording {
+    audio: Vec<i16>,
+    text: Vec<String>,
+}
+
+impl Recording {
+    fn seconds(&self) -> f64 {
+        self.audio.len() as f64 / f64::from(SAMPLE_RATE)
+    }
+}
+
+async fn measure(folder: &Path, pace: Option<f64>) {
+    let recordings = recordings(folder);
+    let capabilities = Settings::from_env().probe().expect("PocketSphinx").capabilities();
+    let config = HostConfig { limits: Limits::default(), ..HostConfig::this_program("pocketsphinx") };
+    let began = Instant::now();
+    let engine = HostedEngine::start(config, capabilities);
+    engine.ready().await.expect("a model");
+    println!("load {:.2} s, host {} MB", began.elapsed().as_secs_f64(), memory(engine.host_pid(), "Rss:"));
+    for profile in [Profile::Balanced, Profile::LowLatency] {
+        run(&engine, profile, &recordings, pace).await;
+    }
+    engine.shutdown().await;
+}
+
+async fn run(engine: &HostedEngine, profile: Profile, recordings: &[Recording], pace: Option<f64>) {
+    let options = StreamOptions { language: "en".into(), profile, vocabulary: Vec::new() };
+    let mut forks = Vec::new();
+    for _ in 0..30 {
+        let began = Instant::now();
+        engine.open(options.clone()).expect("a recogniser").accept(&[0; 160], false).await.expect("decoded");
+        forks.push(began.elapsed());
+    }
+    // The first one of a profile may have loaded its model.
+    forks.remove(0);
+    while engine.stats().in_use > 0 {
+        tokio::task::yield_now().await;
+    }
+    let spent_before = spent_by_streams(engine);
+    let (mut errors, mut words, mut seconds) = (0, 0, 0.0);
+    let (mut finals, mut private) = (Vec::new(), Vec::new());
+    for recording in recordings {
+        let mut recognizer = engine.open(options.clone()).expect("a recogniser");
+        let started = Instant::now();
+        for (number, part) in recording.audio.chunks(1600).enumerate() {
+            if let Some(pace) = pace {
+                let due = started + Duration::from_secs_f64((number + 1) as f64 * 0.1 / pace);
+                tokio::time::sleep_until(due.into()).await;
+            }
+            recognizer.accept(part, number % 5 == 4).await.expect("decoded");
+        }
+        private.push(memory(stream(engine), "Private_Dirty:"));
+        let began = Instant::now();
+        let heard = recognizer.finish().await.expect("words");
+        finals.push(began.elapsed());
+        let heard: Vec<String> = normalized(&heard.text);
+        errors += edits(&recording.text, &heard);
+        words += recording.text.len();
+        seconds += recording.seconds();
+    }
+    while engine.stats().in_use > 0 {
+        tokio::task::yield_now().await;
+    }
+    let spent = spent_by_streams(engine) - spent_before;
+    forks.sort();
+    finals.sort();
+    private.sort_unstable();
+    let at = |times: &[Duration], share: f64| {
+        let millis = times[((times.len() - 1) as f64 * share).round() as usize].as_secs_f64() * 1e3;
+        format!("{millis:.1}")
+    };
+    println!(
+        "{profile:?}: WER {:.1} % ({errors}/{words}), CPU {:.3} of real time, fork and first answer p50 {} p95 {} ms, \
+         final p50 {} p95 {} max {} ms, private p50 {} max {} MB",
+        100.0 * f64::from(errors) / words as f64,
+        spent / seconds,
+        at(&forks, 0.5),
+        at(&forks, 0.95),
+        at(&finals, 0.5),
+        at(&finals, 0.95),
+        at(&finals, 1.0),
+        private[private.len() / 2],
+        private[private.len() - 1],
+    );
+}
+
+/// CPU seconds of the streams that the host has reaped: true also on a busy machine.
+fn spent_by_streams(engine: &HostedEngine) -> f64 {
+    let host = engine.host_pid().expect("a host");
+    let stat = std::fs::read_to_string(format!("/proc/{host}/stat")).expect("its state");
+    let fields: Vec<&str> = stat.rsplit_once(") ").expect("a name").1.split(' ').collect();
+    // Fields 16 and 17 of proc_pid_stat(5), in ticks of a hundredth; the first here is field 3.
+    fields[13..15].iter().map(|ticks| ticks.parse::<f64>().expect("a number") / 100.0).sum()
+}
+
+fn recordings(folder: &Path) -> Vec<Recording> {
+    let manifest = std::fs::read_to_string(folder.join("manifest.jsonl")).expect("manifest.jsonl");
+    let read = |line: &str| {
+        let entry: serde_json::Value = serde_json::from_str(line).expect("an object a line");
+        let text = |key: &str| entry[key].as_str().expect("file and text").to_owned();
+        let mut wav = hound::WavReader::open(folder.join(text("file"))).expect("a WAV file");
+        assert_eq!((wav.spec().sample_rate, wav.spec().channels), (SAMPLE_RATE, 1), "{}", text("file"));
+        let audio = wav.samples::<i16>().map(|sample| sample.expect("16 bit")).collect();
+        Recording { audio, text: normalized(&text("text")) }
+    };
+    manifest.lines().map(read).collect()
+}
+
+/// Lower case, letters and apostrophes only.
+fn normalized(text: &str) -> Vec<String> {
+    let plain = text.to_lowercase().replace(|c: char| !c.is_ascii_lowercase() && c != '\'', " ");
+    plain.split_whitespace().map(str::to_owned).collect()
+}
+
+/// Least insertions, deletions and substitutions.
+fn edits(a: &[String], b: &[String]) -> u32 {
+    let mut row: Vec<u32> = (0..).take(b.len() + 1).collect();
+    for (i, x) in (1..).zip(a) {
+        let mut diagonal = std::mem::replace(&mut row[0], i);
+        for (j, y) in b.iter().enumerate() {
+            let substituted = diagonal + u32::from(x != y);
+            diagonal = row[j + 1];
+            row[j + 1] = substituted.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[b.len()]
+}
+
+/// The newest process of the host.
+fn stream(engine: &HostedEngine) -> Option<u32> {
+    let host = engine.host_pid()?;
+    let children = std::fs::read_to_string(format!("/proc/{host}/task/{host}/children")).ok()?;
+    children.split_whitespace().last()?.parse().ok()
+}
+
+/// Megabytes of a process.
+fn memory(pid: Option<u32>, field: &str) -> u64 {
+    let rollup =
+        pid.and_then(|pid| std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()).unwrap_or_default();
+    let line = rollup.lines().find_map(|line| line.strip_prefix(field)).unwrap_or_default();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap_or(0) / 1024
+}
