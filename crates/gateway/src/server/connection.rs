@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    net::Shutdown,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -18,8 +19,10 @@ use tokio::{
 
 /// Connections beyond the limit that may still ask plain questions, such as whether the server lives.
 const RESERVE: usize = 32;
-/// Bytes that the kernel keeps for a client that does not read. Events are small; more would only hide that it does not.
-const SEND_BUFFER: usize = 64 * 1024;
+/// What the kernel keeps of a session each way (Linux doubles it); on its own it would grow to many megabytes. Out: more would
+/// only hide that a client does not read. In: audio that waits there is lag that nobody sees; this is some seconds of it, and
+/// still lets a client 100 ms away send 1 MB a second.
+const KERNEL_BUFFER: usize = 64 * 1024;
 
 /// The places that connections take.
 #[derive(Debug, Clone)]
@@ -76,7 +79,27 @@ impl Connection {
 
     /// From here on it carries a live session. Best effort: a session works with any buffer.
     pub(crate) fn becomes_session(&self) {
-        let _ = SockRef::from(&self.stream).set_send_buffer_size(SEND_BUFFER);
+        let socket = SockRef::from(&self.stream);
+        let _ = socket.set_send_buffer_size(KERNEL_BUFFER);
+        let _ = socket.set_recv_buffer_size(KERNEL_BUFFER);
+    }
+
+    /// Reads and throws away. Ready when the peer has ended or gone.
+    pub(crate) fn poll_scraps(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut scrap = [0; 4096];
+        loop {
+            let mut buf = ReadBuf::new(&mut scrap);
+            match Pin::new(&mut self.stream).poll_read(cx, &mut buf) {
+                Poll::Ready(Ok(())) if !buf.filled().is_empty() => {}
+                Poll::Ready(_) => return Poll::Ready(()),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+
+    /// Ends our half. Best effort: a connection that is gone has ended both.
+    pub(crate) fn say_no_more(&self) {
+        let _ = SockRef::from(&self.stream).shutdown(Shutdown::Write);
     }
 
     /// Bytes that the kernel has taken so far: a client that reads, however slowly, makes it grow.

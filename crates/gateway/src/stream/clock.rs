@@ -19,6 +19,8 @@ pub(super) enum Due {
     WriteStalled,
     /// The session has lasted long enough.
     MaxDuration,
+    /// What the client sent before the session began to wind down has arrived.
+    CaughtUp,
     /// The worker owes an answer: it takes nothing, or does not end.
     WorkerOverdue,
     /// The client owes its half of the closing handshake.
@@ -50,6 +52,7 @@ pub(super) struct Clock {
     /// Since when the worker takes no message.
     choked: Option<Instant>,
     worker_by: Option<Instant>,
+    catch_up_by: Option<Instant>,
     echo_by: Option<Instant>,
 }
 
@@ -63,6 +66,7 @@ impl Clock {
             stalled: None,
             choked: None,
             worker_by: None,
+            catch_up_by: None,
             echo_by: None,
         }
     }
@@ -114,6 +118,15 @@ impl Clock {
         self.worker_by = None;
     }
 
+    /// The client is read for a moment more.
+    pub(super) fn catch_up(&mut self, time: Duration, now: Instant) {
+        self.catch_up_by = Some(now + time);
+    }
+
+    pub(super) fn catches_up(&self) -> bool {
+        self.catch_up_by.is_some()
+    }
+
     pub(super) fn expect_echo(&mut self, time: Duration, now: Instant) {
         self.echo_by = Some(now + time);
     }
@@ -124,6 +137,7 @@ impl Clock {
             Due::WriteStalled => self.stalled = None,
             Due::MaxDuration => self.max_at = None,
             Due::WorkerOverdue => self.worker_ended(),
+            Due::CaughtUp => self.catch_up_by = None,
             Due::EchoOverdue => self.echo_by = None,
             // Either ends the session, and then is watched no more.
             Due::PeerDead | Due::Idle => {}
@@ -144,6 +158,7 @@ impl Clock {
             self.max_at.filter(|_| open).map(|at| (at, Due::MaxDuration)),
             self.choked.map(|since| (since + limits.worker_timeout, Due::WorkerOverdue)),
             self.worker_by.map(|at| (at, Due::WorkerOverdue)),
+            self.catch_up_by.map(|at| (at, Due::CaughtUp)),
             self.echo_by.map(|at| (at, Due::EchoOverdue)),
         ]
         .into_iter()

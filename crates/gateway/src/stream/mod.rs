@@ -4,7 +4,6 @@
 //! does show an `error` event and a close code. Only what is no WebSocket at all is answered in HTTP.
 
 mod clock;
-mod farewell;
 mod held;
 mod outbox;
 mod pump;

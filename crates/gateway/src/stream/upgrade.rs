@@ -1,7 +1,7 @@
 //! From an HTTP request to a WebSocket (RFC 6455 §4.2).
 //!
-//! Done here and not by axum's extractor because a proper end needs the socket itself: see [`Socket::into_inner`] in the
-//! lingering close, and [`Connection::sent`] in telling a slow reader from one that does not read.
+//! Done here and not by axum's extractor, because a proper end needs the connection itself: to read what comes behind a frame
+//! that was refused, and to tell a slow reader from one that does not read.
 
 use std::time::Duration;
 
@@ -44,9 +44,9 @@ impl Upgrade {
     /// [`ErrorCode::InvalidMessage`], naming the header that is missing or wrong.
     pub(super) fn from_request(parts: &mut Parts) -> Result<Self, ApiError> {
         let headers = &parts.headers;
-        require(headers, header::UPGRADE, "websocket")?;
-        require(headers, header::CONNECTION, "upgrade")?;
-        require(headers, header::SEC_WEBSOCKET_VERSION, "13")?;
+        require(headers, &header::UPGRADE, "websocket")?;
+        require(headers, &header::CONNECTION, "upgrade")?;
+        require(headers, &header::SEC_WEBSOCKET_VERSION, "13")?;
         let key = headers.get(header::SEC_WEBSOCKET_KEY).ok_or_else(|| wrong("Sec-WebSocket-Key", "a random value"))?;
         let accept = HeaderValue::from_str(&derive_accept_key(key.as_bytes())).expect("base64 is a header value");
         let on_upgrade = parts.extensions.remove().ok_or_else(|| wrong("the connection", "HTTP/1.1"))?;
@@ -87,8 +87,8 @@ impl Upgrading {
     }
 }
 
-fn require(headers: &HeaderMap, name: HeaderName, wanted: &str) -> Result<(), ApiError> {
-    let values = headers.get_all(&name).into_iter().filter_map(|value| value.to_str().ok());
+fn require(headers: &HeaderMap, name: &HeaderName, wanted: &str) -> Result<(), ApiError> {
+    let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
     if values.flat_map(|value| value.split(',')).any(|token| token.trim().eq_ignore_ascii_case(wanted)) {
         return Ok(());
     }

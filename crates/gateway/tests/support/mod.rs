@@ -1,6 +1,7 @@
 //! A gateway on a real listener, with a worker that each test plays itself behind the real in-process link.
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
+#![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
 
 pub mod wire;
 
@@ -56,7 +57,7 @@ impl Server {
             registry.register(worker(&worker_id, capacity)).await.unwrap();
         }
         let metrics = Arc::new(Metrics::new());
-        let router = SessionRouter::new(registry.clone(), settings(), tracers.clone(), metrics.clone());
+        let router = SessionRouter::new(registry.clone(), RouterSettings::default(), tracers.clone(), metrics.clone());
         router.links().insert(worker_id.clone(), Arc::new(link));
 
         let deps = Deps { router: Arc::new(router), tracers, metrics: metrics.clone() };
@@ -203,11 +204,6 @@ pub fn transcript(utterance: usize, text: &str) -> ServerMessage {
         cause: FinalCause::Endpoint,
         id: None,
     })
-}
-
-/// A lease is renewed each second, so a lost one is soon noticed.
-fn settings() -> RouterSettings {
-    RouterSettings { lease_ttl: Duration::from_secs(3), ..RouterSettings::default() }
 }
 
 fn worker(id: &WorkerId, capacity: usize) -> WorkerRecord {

@@ -190,7 +190,7 @@ pub async fn read_until(stream: &mut TcpStream, end: &[u8]) -> String {
     while !bytes.ends_with(end) {
         bytes.push(timeout(LONG, stream.read_u8()).await.expect("no more comes").expect("the server closed"));
     }
-    String::from_utf8(bytes).unwrap()
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// A client's frame (RFC 6455 §5.2), masked with zeros. `first` is the byte of FIN and opcode.

@@ -1,0 +1,202 @@
+//! How it ends: what each side's end means for the other. The first cause is the session's ([`Verdict`]).
+
+use std::{pin::Pin, task::Context, time::Duration};
+
+use dalston_protocol::{ApiError, Close, CloseCode, ErrorCode, realtime::ServerMessage};
+use futures_util::Sink;
+use tokio::time::Instant;
+use tokio_tungstenite::tungstenite::{
+    Error as WsError, Message, Utf8Bytes,
+    error::ProtocolError,
+    protocol::{CloseFrame, frame::coding::CloseCode as WireCode},
+};
+
+use super::{CATCH_UP, Parting, Pump, Reading};
+use crate::stream::{clock::Due, verdict::Verdict};
+
+impl Pump<'_> {
+    pub(super) fn decide(&mut self, verdict: Verdict) {
+        self.verdict.get_or_insert(verdict);
+    }
+
+    /// After the events that wait, the close frame.
+    pub(super) fn close_with(&mut self, code: u16, reason: &str) {
+        if !self.watch().open {
+            return;
+        }
+        if !self.writable {
+            self.socket = None;
+            return;
+        }
+        let frame = CloseFrame { code: WireCode::from(code), reason: Utf8Bytes::from(reason) };
+        self.parting = Parting::Queued(Box::new(frame));
+    }
+
+    /// Tells the client what is wrong, and closes.
+    pub(super) fn refuse(&mut self, error: &ApiError) {
+        self.decide(Verdict::error(error));
+        self.tell(error);
+    }
+
+    pub(super) fn tell(&mut self, error: &ApiError) {
+        if self.watch().open {
+            self.outbox.push(Box::new(ServerMessage::error(error, false)));
+            let close = error.close();
+            self.close_with(close.code.as_u16(), close.frame_reason());
+        }
+    }
+
+    /// The client did what it must not.
+    pub(super) fn fault(&mut self, error: &ApiError, now: Instant) {
+        self.refuse(error);
+        self.dismiss_worker(error.close(), now);
+    }
+
+    pub(super) fn read_failed(&mut self, error: &WsError, now: Instant) {
+        self.reading = Reading::Scraps;
+        let (code, reason) = match error {
+            WsError::Capacity(_) => {
+                let limit = self.limits.max_message;
+                return self
+                    .fault(&ApiError::new(ErrorCode::TooLarge, format!("a message may have {limit} bytes")), now);
+            }
+            WsError::Utf8(_) => (WireCode::Invalid, "text must be UTF-8"),
+            WsError::Protocol(ProtocolError::ResetWithoutClosingHandshake) => return self.client_gone("eof", now),
+            WsError::Protocol(_) => (WireCode::Protocol, "against the WebSocket protocol"),
+            _ => return self.client_gone("reset", now),
+        };
+        self.decide(Verdict::violation(code.into()));
+        self.close_with(code.into(), reason);
+        self.dismiss_worker(Close::new(CloseCode::BadRequest, reason), now);
+    }
+
+    pub(super) fn client_closed(&mut self, frame: Option<&CloseFrame>, now: Instant) {
+        self.reading = Reading::Nothing;
+        if matches!(self.parting, Parting::Sent) {
+            // The echo: both sides have said all.
+            self.socket = None;
+            return;
+        }
+        self.decide(Verdict::closed_by_client(frame.map(|frame| frame.code.into())));
+        self.outbox.clear();
+        self.parting = Parting::Echoing;
+        self.flushing = true;
+        self.hang_up(now);
+    }
+
+    pub(super) fn client_gone(&mut self, cause: &'static str, now: Instant) {
+        self.decide(Verdict::gone(cause));
+        self.socket = None;
+        self.reading = Reading::Nothing;
+        self.outbox.clear();
+        self.hang_up(now);
+    }
+
+    /// The worker answers for what it received, as after `end`.
+    pub(super) fn hang_up(&mut self, now: Instant) {
+        if self.from_worker.is_some() {
+            self.held.then_hang_up();
+            self.clock.expect_worker(self.limits.worker_timeout, now);
+        }
+    }
+
+    /// The worker answers for nothing.
+    pub(super) fn dismiss_worker(&mut self, close: Close, now: Instant) {
+        if self.from_worker.is_some() {
+            self.held.clear();
+            self.held.then_close(close);
+            self.clock.expect_worker(self.limits.worker_timeout, now);
+        }
+    }
+
+    /// The session ends for a reason of ours: what has been sent so far is answered, no more is read.
+    pub(super) fn wind_down(&mut self, close: Close, within: Duration) {
+        if self.winding_down.is_none() && self.watch().open {
+            let now = Instant::now();
+            self.winding_down = Some(Box::new(close));
+            self.clock.catch_up(CATCH_UP, now);
+            self.clock.expect_worker(within, now);
+        }
+    }
+
+    /// What had been sent is read by now.
+    pub(super) fn caught_up(&mut self) {
+        if let Some(close) = &self.winding_down {
+            self.held.then_close((**close).clone());
+        }
+    }
+
+    pub(super) fn worker_closed(&mut self, close: &Close) {
+        self.decide(Verdict::worker(close, self.fatal));
+        self.close_with(close.code.as_u16(), close.frame_reason());
+        self.worker_ended();
+    }
+
+    pub(super) fn worker_died(&mut self, cause: &'static str) {
+        self.decide(Verdict::worker_lost(cause));
+        self.tell(&ApiError::new(ErrorCode::Internal, "the worker of this session was lost; connect again"));
+        self.worker_ended();
+    }
+
+    pub(super) fn worker_ended(&mut self) {
+        self.parting = match std::mem::replace(&mut self.parting, Parting::Not) {
+            Parting::Queued(frame) => Parting::Waiting(frame),
+            other => other,
+        };
+        self.from_worker = None;
+        self.to_worker = None;
+        self.held.clear();
+        self.clock.worker_ended();
+    }
+
+    /// The slot may be another session's by now.
+    pub(super) fn lost_slot(&mut self) {
+        self.decide(Verdict::worker_lost("lease_lost"));
+        let error = ApiError::new(ErrorCode::Internal, "the session lost its place at the worker; connect again");
+        self.tell(&error);
+        self.dismiss_worker(error.close(), Instant::now());
+    }
+
+    pub(super) fn overdue(&mut self, cx: &mut Context<'_>, due: Due, now: Instant) {
+        self.clock.strike(due);
+        match due {
+            Due::Ping => {
+                self.ping_due = true;
+                self.clock.pinged(self.limits, now);
+            }
+            Due::PeerDead => self.client_gone("no_pong", now),
+            Due::Idle => {
+                let seconds = self.limits.idle_timeout.as_secs_f64();
+                let message = format!("no audio and no message for {seconds} s; `keepalive` keeps a session open");
+                self.fault(&ApiError::new(ErrorCode::ClientIdle, message), now);
+            }
+            Due::WriteStalled => self.give_up_reader(cx, now),
+            Due::MaxDuration => {
+                let seconds = self.limits.max_duration.unwrap_or_default().as_secs_f64();
+                let reason = format!("a session may last {seconds} s; connect again");
+                self.wind_down(Close::new(CloseCode::RateLimited, reason), self.limits.worker_timeout);
+            }
+            Due::WorkerOverdue => match self.winding_down.take() {
+                Some(close) => self.worker_closed(&close),
+                None => self.worker_died("worker_overdue"),
+            },
+            Due::CaughtUp => self.caught_up(),
+            Due::EchoOverdue => self.socket = None,
+        }
+    }
+
+    /// The client does not read, so it will hardly read this.
+    pub(super) fn give_up_reader(&mut self, cx: &mut Context<'_>, now: Instant) {
+        let error = ApiError::new(ErrorCode::ClientNotReading, "events are not read");
+        self.decide(Verdict::error(&error));
+        if let Some(socket) = self.socket.as_mut() {
+            let close = error.close();
+            let frame = CloseFrame { code: WireCode::from(close.code.as_u16()), reason: close.frame_reason().into() };
+            let mut socket = Pin::new(socket);
+            let _ = socket.as_mut().start_send(Message::Close(Some(frame)));
+            let _ = socket.poll_flush(cx);
+        }
+        self.client_gone("not_reading", now);
+        self.dismiss_worker(error.close(), now);
+    }
+}

@@ -1,0 +1,269 @@
+//! The pump: moves one session between its socket and its worker.
+//!
+//! One task, one `poll`, no queue of its own but a message from the client ([`Held`]) and a few events to it ([`Outbox`]):
+//!
+//! ```text
+//!            poll_read            poll_forward
+//!   socket ───────────▶  held  ───────────────▶ worker      held is taken: the socket is not read, TCP slows the client
+//!          ◀───────────  outbox ◀─────────────              outbox is full: the worker's channel fills, partials coalesce
+//!            poll_write           poll_worker
+//! ```
+//!
+//! Neither direction waits for the other: while the worker takes nothing, events still reach the client; while the client
+//! reads nothing, its audio still reaches the worker. Every wait has a deadline ([`Clock`]).
+//!
+//! Each side ends by itself, and what either side does first decides how the session ended ([`Verdict`], set once):
+//!
+//! * The worker ends with `Closed`. The slot is given back, then the client gets what is left, and the close frame.
+//! * The client leaves, with a close frame or without. The worker answers for what it received; nobody hears it.
+//! * The client is at fault. It is told at once; the worker is dismissed and its end awaited.
+//! * The server drains, or the session has lasted long enough. What the client has sent so far is read, and no more; the worker
+//!   answers for it, and ends the session with the close it was given.
+
+mod ends;
+mod flow;
+
+use std::{
+    future::poll_fn,
+    pin::{Pin, pin},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use dalston_protocol::{ApiError, Close, CloseCode, ErrorCode, realtime::ServerMessage};
+use dalston_session_router::{
+    LeaseGuard,
+    link::{FromWorker, SessionChannel, ToWorker},
+};
+use dalston_telemetry::Metrics;
+use futures_util::FutureExt;
+use tokio::{
+    sync::mpsc,
+    time::{Instant, Sleep, sleep_until, timeout},
+};
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_util::sync::{CancellationToken, PollSender};
+
+use super::{
+    clock::{Clock, Watch},
+    held::Held,
+    outbox::Outbox,
+    rate::Bucket,
+    upgrade::Socket,
+    verdict::Verdict,
+};
+use crate::StreamLimits;
+
+/// Wait for the slot to be given back before the client is told that the session is over. Then the lease's own guard does it.
+const RELEASE: Duration = Duration::from_secs(1);
+
+/// When a session winds down, what arrives in this time still counts as sent before: it may be in the kernel already.
+const CATCH_UP: Duration = Duration::from_millis(100);
+
+/// What passed, for the session's record.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Tally {
+    pub(super) audio_bytes: u64,
+    pub(super) messages_in: u64,
+    pub(super) events_out: u64,
+    pub(super) coalesced: u64,
+}
+
+/// How far the close frame is.
+#[derive(Debug)]
+enum Parting {
+    /// Nobody closes.
+    Not,
+    /// To be sent when the worker's slot is free again: the client may open its next session at once.
+    Waiting(Box<CloseFrame>),
+    /// To be sent when the outbox is empty.
+    Queued(Box<CloseFrame>),
+    /// Handed to the socket.
+    Sent,
+    /// The client closed; the echo is under way.
+    Echoing,
+}
+
+/// What comes from the socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reading {
+    /// Frames.
+    Frames,
+    /// Bytes after a frame that could not be read. They are thrown away, but not left: a socket that is closed with unread bytes
+    /// makes the kernel send a reset, and a reset makes the client's kernel throw away the close frame.
+    Scraps,
+    /// Nothing more.
+    Nothing,
+}
+
+/// One session between its socket and its worker.
+pub(super) struct Pump<'a> {
+    limits: &'a StreamLimits,
+    metrics: &'a Metrics,
+
+    /// `None` when the client is gone.
+    socket: Option<Socket>,
+    reading: Reading,
+    /// Whether the socket still takes something. One that was reset does not, but what the client sent before is still there.
+    writable: bool,
+    outbox: Outbox,
+    parting: Parting,
+    ping_due: bool,
+    /// Something was handed to the socket and is not yet with the kernel.
+    flushing: bool,
+    /// What the kernel had taken when we looked last.
+    sent: u64,
+
+    /// `None` when the worker sees a client that is gone.
+    to_worker: Option<PollSender<ToWorker>>,
+    /// `None` when the worker has ended.
+    from_worker: Option<mpsc::Receiver<FromWorker>>,
+    held: Held,
+
+    clock: Clock,
+    bucket: Bucket,
+    /// The client said `end`.
+    ended: bool,
+    /// The session ends for a reason of ours: with this.
+    winding_down: Option<Box<Close>>,
+    /// Told after `session.begin`.
+    notice: Option<Box<ServerMessage>>,
+    /// The last error after which the worker does not go on.
+    fatal: Option<ErrorCode>,
+    /// How the session ended, from the first cause on.
+    verdict: Option<Verdict>,
+    tally: Tally,
+}
+
+impl<'a> Pump<'a> {
+    pub(super) fn new(
+        limits: &'a StreamLimits,
+        metrics: &'a Metrics,
+        socket: Socket,
+        channel: SessionChannel,
+        notice: Option<Box<ServerMessage>>,
+    ) -> Self {
+        let SessionChannel { to_worker, from_worker } = channel;
+        Self {
+            to_worker: Some(PollSender::new(to_worker)),
+            from_worker: Some(from_worker),
+            notice,
+            ..Self::without_worker(limits, metrics, socket)
+        }
+    }
+
+    /// A session that never began: the client is told why.
+    pub(super) fn refusing(limits: &'a StreamLimits, metrics: &'a Metrics, socket: Socket, error: &ApiError) -> Self {
+        let mut pump = Self::without_worker(limits, metrics, socket);
+        pump.refuse(error);
+        pump
+    }
+
+    fn without_worker(limits: &'a StreamLimits, metrics: &'a Metrics, socket: Socket) -> Self {
+        let now = Instant::now();
+        Self {
+            limits,
+            metrics,
+            socket: Some(socket),
+            reading: Reading::Frames,
+            writable: true,
+            outbox: Outbox::default(),
+            parting: Parting::Not,
+            ping_due: false,
+            flushing: false,
+            sent: 0,
+            to_worker: None,
+            from_worker: None,
+            held: Held::default(),
+            clock: Clock::new(limits, now),
+            bucket: Bucket::new(limits.messages_per_second, limits.message_burst, now),
+            ended: false,
+            winding_down: None,
+            notice: None,
+            fatal: None,
+            verdict: None,
+            tally: Tally::default(),
+        }
+    }
+
+    /// Runs the session to its end. The lease ends with the worker's part in it.
+    pub(super) async fn run(
+        mut self,
+        lease: LeaseGuard,
+        draining: &CancellationToken,
+        drain_timeout: Duration,
+    ) -> (Verdict, Tally) {
+        {
+            let mut alarm = pin!(sleep_until(Instant::now() + self.limits.ping_interval));
+            let mut lost = pin!(lease.lost().fuse());
+            let mut drain = pin!(draining.cancelled().fuse());
+            poll_fn(|cx| {
+                if lost.as_mut().poll(cx).is_ready() {
+                    self.lost_slot();
+                }
+                if drain.as_mut().poll(cx).is_ready() {
+                    self.wind_down(
+                        Close::new(CloseCode::Restart, "the server is going down; connect again"),
+                        drain_timeout,
+                    );
+                }
+                self.poll_traffic(cx, alarm.as_mut());
+                if self.from_worker.is_none() { Poll::Ready(()) } else { Poll::Pending }
+            })
+            .await;
+        }
+        let _ = timeout(RELEASE, lease.release()).await;
+        if let Parting::Waiting(frame) = self.parting {
+            self.parting = Parting::Queued(frame);
+        }
+        self.part().await
+    }
+
+    /// Gives the client what is left for it, and the closing handshake.
+    pub(super) async fn part(mut self) -> (Verdict, Tally) {
+        {
+            let mut alarm = pin!(sleep_until(Instant::now() + self.limits.close_timeout));
+            poll_fn(|cx| {
+                self.poll_traffic(cx, alarm.as_mut());
+                if self.socket.is_none() { Poll::Ready(()) } else { Poll::Pending }
+            })
+            .await;
+        }
+        self.tally.coalesced = self.outbox.coalesced();
+        (self.verdict.unwrap_or(Verdict::failed()), self.tally)
+    }
+
+    /// Moves what can be moved, then sees to what is overdue. When it returns, something will wake the task.
+    fn poll_traffic(&mut self, cx: &mut Context<'_>, mut alarm: Pin<&mut Sleep>) {
+        loop {
+            let now = Instant::now();
+            // Ends even if both sides always have more: tokio's cooperative budget makes the sockets and channels pend.
+            while self.poll_worker(cx, now)
+                | self.poll_forward(cx, now)
+                | self.poll_write(cx, now)
+                | self.poll_read(cx, now)
+            {}
+            let Some((at, due)) = self.clock.next(self.limits, self.watch()) else { return };
+            if at <= now {
+                self.overdue(cx, due, now);
+                continue;
+            }
+            // Deadlines mostly move away from us. The alarm then stays where it was, and is set anew when it rings: cheaper than
+            // to set it with every frame.
+            if alarm.is_elapsed() || at < alarm.deadline() {
+                alarm.as_mut().reset(at);
+            }
+            if alarm.as_mut().poll(cx).is_pending() {
+                return;
+            }
+        }
+    }
+
+    fn watch(&self) -> Watch {
+        Watch {
+            open: matches!(self.parting, Parting::Not) && self.socket.is_some(),
+            reading: self.may_read(),
+            ended: self.ended,
+        }
+    }
+}
