@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use dalston_audio::{AudioTime, FRAME_SAMPLES, Framer, Vad, VadKind};
+use dalston_audio::{AudioTime, FRAME_SAMPLES, Framer, Vad, VadKind, Verdict};
 use dalston_engine_sdk::{StreamOptions, StreamingEngine};
 use dalston_protocol::realtime::{Endpointing, FinalCause};
 use tokio::sync::mpsc;
@@ -63,6 +63,11 @@ struct Feed {
     commands: Option<mpsc::Sender<Command>>,
     task: Option<AbortOnDropHandle<()>>,
     open: Option<Open>,
+    /// What the detector makes of what sounds now.
+    verdict: Verdict,
+    /// Whether it was found to be a voice since the utterance began. Until then no partial is asked for, and what ends as
+    /// anything else (music, a machine) is no utterance at all.
+    proven: bool,
     /// The flush that ends the utterance, while it does.
     flush: Option<String>,
 }
@@ -75,7 +80,10 @@ struct Open {
 
 impl Ear {
     pub(crate) fn new(channel: u8, rules: Endpointing, vad_enabled: bool, vad_kind: VadKind) -> Self {
-        let feed = Feed { channel, samples: Vec::new(), commands: None, task: None, open: None, flush: None };
+        // Without a detector everything is speech.
+        let (verdict, proven) = (Verdict::Speech, false);
+        let feed =
+            Feed { channel, samples: Vec::new(), commands: None, task: None, open: None, verdict, proven, flush: None };
         let endpointer = Endpointer::new(rules, vad_enabled);
         Self { channel, vad_kind, vad: None, vad_enabled, framer: Framer::new(), endpointer, feed }
     }
@@ -110,7 +118,12 @@ impl Ear {
     ) {
         let Self { channel, vad_kind, vad, vad_enabled, framer, endpointer, feed } = self;
         framer.push(samples, |frame| {
-            let voiced = *vad_enabled && vad.get_or_insert_with(|| Vad::new(*vad_kind)).is_speech(frame);
+            let mut voiced = false;
+            if *vad_enabled {
+                let vad = vad.get_or_insert_with(|| Vad::new(*vad_kind));
+                voiced = vad.is_speech(frame);
+                feed.judge(vad.verdict());
+            }
             let decided = endpointer.now() + AudioTime::from_samples(FRAME_SAMPLES as u64);
             endpointer.frame(frame, voiced, &mut |action| {
                 feed.act(action, decided, numbers, recognition, &mut |n| noticed(*channel, n));
@@ -174,6 +187,11 @@ impl Ear {
 }
 
 impl Feed {
+    fn judge(&mut self, verdict: Verdict) {
+        self.verdict = verdict;
+        self.proven |= verdict == Verdict::Speech;
+    }
+
     fn act(
         &mut self,
         action: Action<'_>,
@@ -189,15 +207,24 @@ impl Feed {
                 *numbers += 1;
                 let utterance = *numbers;
                 self.open = Some(Open { utterance, start });
+                self.proven = self.verdict == Verdict::Speech;
                 self.start(recognition);
                 self.send(Command::Begin { utterance, start });
                 noticed(Noticed::Begin { utterance });
             }
             Action::Feed(samples) => self.samples.extend_from_slice(samples),
             Action::Finish(end, cause) => {
-                self.hand_over(recognition);
                 let flush = self.flush.take();
-                self.send(Command::Finish { end, cause, flush, asked: Instant::now() });
+                if self.proven || self.verdict != Verdict::NotSpeech {
+                    self.hand_over(recognition);
+                    self.send(Command::Finish { end, cause, flush, asked: Instant::now() });
+                } else {
+                    self.samples.clear();
+                    self.send(Command::Discard);
+                    if cause == FinalCause::Flush {
+                        self.send(Command::Flushed { id: flush });
+                    }
+                }
                 if let Some(Open { utterance, start }) = self.open.take() {
                     noticed(Noticed::Finish { utterance, start, end, decided, cause });
                 }
@@ -227,7 +254,7 @@ impl Feed {
         }
         let samples = std::mem::take(&mut self.samples);
         recognition.backlog.add(self.channel, samples.len());
-        self.send(Command::Audio(samples));
+        self.send(Command::Audio { samples, partials: self.proven });
     }
 
     fn send(&self, command: Command) {

@@ -24,8 +24,8 @@ use crate::backlog::Backlog;
 pub(crate) enum Command {
     /// An utterance begins at this time of the audio clock.
     Begin { utterance: u64, start: AudioTime },
-    /// More of it.
-    Audio(Vec<i16>),
+    /// More of it, and whether partials may be told by now.
+    Audio { samples: Vec<i16>, partials: bool },
     /// It is whole.
     Finish { end: AudioTime, cause: FinalCause, flush: Option<String>, asked: Instant },
     /// It is thrown away.
@@ -188,9 +188,9 @@ impl Inference {
                     failed: false,
                 });
             }
-            Command::Audio(samples) => {
-                let samples = self.gather(samples);
-                let outcome = self.hear(&samples).await;
+            Command::Audio { samples, partials } => {
+                let (samples, partials) = self.gather(samples, partials);
+                let outcome = self.hear(&samples, partials).await;
                 self.backlog.sub(self.channel, samples.len());
                 if let Some(outcome) = outcome {
                     self.outcomes.send(Box::new(outcome)).await.ok()?;
@@ -215,10 +215,13 @@ impl Inference {
     }
 
     /// Joins audio that already waits, so that an engine that is behind is called less often.
-    fn gather(&mut self, mut samples: Vec<i16>) -> Vec<i16> {
+    fn gather(&mut self, mut samples: Vec<i16>, mut partials: bool) -> (Vec<i16>, bool) {
         while samples.len() < MOST_AT_ONCE {
             match self.commands.try_recv() {
-                Ok(Command::Audio(more)) => samples.extend_from_slice(&more),
+                Ok(Command::Audio { samples: more, partials: by_now }) => {
+                    samples.extend_from_slice(&more);
+                    partials |= by_now;
+                }
                 Ok(other) => {
                     self.stash = Some(other);
                     break;
@@ -226,14 +229,14 @@ impl Inference {
                 Err(_) => break,
             }
         }
-        samples
+        (samples, partials)
     }
 
-    async fn hear(&mut self, samples: &[i16]) -> Option<Outcome> {
+    async fn hear(&mut self, samples: &[i16], partials: bool) -> Option<Outcome> {
         let current = self.current.as_mut().filter(|current| !current.failed)?;
         current.heard += AudioTime::from_samples(samples.len() as u64);
         let due = |every: AudioTime| current.heard.saturating_sub(current.last_partial) >= every;
-        let want_partial = self.pace.partial_every.is_some_and(due);
+        let want_partial = partials && self.pace.partial_every.is_some_and(due);
         let began = Instant::now();
         let recognizer = match open(&mut self.recognizer, &*self.engine, &self.options) {
             Ok(recognizer) => recognizer,
