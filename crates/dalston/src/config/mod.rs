@@ -20,7 +20,6 @@ use dalston_realtime::RealtimeConfig;
 use dalston_telemetry::Options;
 
 pub use choice::EngineName;
-pub use value::{Choice, Value};
 pub use dump::dump;
 pub use layers::Layers;
 pub use problem::{ConfigError, Problem};

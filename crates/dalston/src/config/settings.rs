@@ -40,6 +40,8 @@ settings! {
         pocketsphinx_library: Option<PathBuf>, "engine.pocketsphinx.library", "DALSTON_POCKETSPHINX_LIBRARY", "";
         /// Folder of a Sphinx model: acoustic model, language model, dictionary. Unset: Debian's American English.
         pocketsphinx_model: Option<PathBuf>, "engine.pocketsphinx.model", "DALSTON_POCKETSPHINX_MODEL", "";
+        /// Leaves PocketSphinx's own log on standard error, with the words it hears: for finding faults in the engine only.
+        pocketsphinx_log: bool, "engine.pocketsphinx.log", "DALSTON_POCKETSPHINX_LOG", "false";
         /// How `loopback` behaves: `delay=20ms,error_every=7`, and likewise `delay_per_second`, `stall_every`, `panic_every`.
         loopback: Behaviour, "engine.loopback", "DALSTON_LOOPBACK", "";
         /// Utterances that are decoded at once; the next waits, which counts as lag. Each takes about 32 MiB with PocketSphinx.
