@@ -1,6 +1,6 @@
 //! The command line.
 
-use std::process::ExitCode;
+use std::{fs, path::PathBuf, process::ExitCode};
 
 use anyhow::Context;
 use clap::{Parser, Subcommand, ValueEnum};
@@ -13,7 +13,7 @@ use tokio::{
 use crate::{
     baseline::Baseline,
     command::{churn::Churn, frames::Frames, idle::Idle, max::Max, noise::Noise, pace::PaceArgs, wer::Wer},
-    report::{Report, table},
+    report::{Report, html, table},
     stage::{ServerArgs, SessionArgs, Stage},
 };
 
@@ -33,6 +33,9 @@ pub struct Cli {
     /// What is printed at the end.
     #[arg(long, global = true, value_enum, default_value_t = Output::Table, help_heading = "Output")]
     output: Output,
+    /// Also writes the report with its plots over time to this file, as HTML that needs nothing else.
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Output")]
+    html: Option<PathBuf>,
     /// Threads of this generator. One carries thousands of sessions, and leaves the other cores to the server.
     #[arg(long, global = true, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: u16,
@@ -89,6 +92,9 @@ impl Cli {
                 stopped = told_to_stop() => stopped.and_then(|()| anyhow::bail!("stopped before the end")),
             }
         })?;
+        if let Some(file) = &self.html {
+            fs::write(file, html(&report)).with_context(|| format!("{} cannot be written", file.display()))?;
+        }
         match self.output {
             Output::Table => print!("{}", table(&report)),
             Output::Json => println!("{}", report.json()),

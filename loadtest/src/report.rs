@@ -1,6 +1,8 @@
 //! What a run found: figures, and claims that held or did not. One shape for all commands, so that a table, JSON and a
 //! comparison need no knowledge of any.
 
+mod html;
+mod plot;
 mod table;
 
 use serde::{Serialize, Serializer};
@@ -13,6 +15,7 @@ use crate::{
     tally::Tally,
 };
 
+pub use html::html;
 pub use table::table;
 
 /// All that one run found.

@@ -1,6 +1,6 @@
 //! Where a run takes place: the server, found or started, and what is asked of every session.
 
-use std::{sync::Arc, time::Duration};
+use std::{fs, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use clap::Args;
@@ -31,6 +31,9 @@ pub struct ServerArgs {
     /// Starts the server with this command line, waits until it is ready, and stops it in the end.
     #[arg(long, global = true, value_name = "COMMAND", conflicts_with = "pid")]
     server: Option<String>,
+    /// Keeps what that server prints in this file. Without it, the log is kept only when something went wrong.
+    #[arg(long, global = true, value_name = "FILE", requires = "server")]
+    server_log: Option<PathBuf>,
     /// Lets the load go to another machine. Only to one that is yours.
     #[arg(long, global = true)]
     allow_remote: bool,
@@ -79,6 +82,15 @@ pub struct Stage {
     /// Its processes, where they can be seen.
     pub tree: Option<ProcessTree>,
     child: Option<ServerChild>,
+    log: ServerLog,
+}
+
+/// What a server printed that was started here.
+#[derive(Debug)]
+struct ServerLog {
+    file: PathBuf,
+    /// Whether it was asked for.
+    keep: bool,
 }
 
 impl Stage {
@@ -94,8 +106,9 @@ impl Stage {
     pub async fn new(args: &ServerArgs, session: &SessionArgs) -> anyhow::Result<Self> {
         let key = args.api_key.clone().map(ApiKey::new);
         let target = Target::new(args.url.clone(), key, args.allow_remote).await?;
-        let child = args.server.as_deref().map(ServerChild::start).transpose()?;
-        let mut stage = Self { target, session: session.clone(), tree: None, child };
+        let log = ServerLog::new(args);
+        let child = args.server.as_deref().map(|command| ServerChild::start(command, &log.file)).transpose()?;
+        let mut stage = Self { target, session: session.clone(), tree: None, child, log };
         stage.wait_ready().await?;
         let port = args.url.socket().1;
         let pid = stage.child.as_ref().map(ServerChild::pid).or(args.pid);
@@ -105,10 +118,11 @@ impl Stage {
 
     async fn wait_ready(&mut self) -> anyhow::Result<()> {
         let Some(child) = &mut self.child else { return self.target.ready(Self::THERE).await };
-        tokio::select! {
+        let ready = tokio::select! {
             ready = self.target.ready(Self::START) => ready,
             ended = child.wait() => Err(anyhow::anyhow!("the server ended before it was ready: {}", ended?)),
-        }
+        };
+        ready.with_context(|| format!("the server said:\n{}", self.log.tail()))
     }
 
     /// What the server uses now; `None` when it cannot be seen.
@@ -171,8 +185,35 @@ impl Stage {
         if let Some(child) = child {
             let status = child.stop().await.context("the server was to stop")?;
             report.check("the server stopped with status 0 when asked", status.success(), || status.to_string());
+            if report.ok() && !stage.log.keep {
+                stage.log.remove();
+            } else {
+                report.notes.push(format!("what the server printed is in {}", stage.log.file.display()));
+            }
         }
         Ok(report)
+    }
+}
+
+impl ServerLog {
+    /// Lines that are shown of the log of a server that did not start.
+    const TAIL: usize = 20;
+
+    fn new(args: &ServerArgs) -> Self {
+        let name = format!("dalston-loadtest-server-{}.log", std::process::id());
+        let unasked = || std::env::temp_dir().join(name);
+        Self { file: args.server_log.clone().unwrap_or_else(unasked), keep: args.server_log.is_some() }
+    }
+
+    fn tail(&self) -> String {
+        let text = fs::read_to_string(&self.file).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(Self::TAIL)..].join("\n")
+    }
+
+    fn remove(&self) {
+        // Left behind it does no harm.
+        let _ = fs::remove_file(&self.file);
     }
 }
 

@@ -71,7 +71,8 @@ fn grid(out: &mut String, lines: &[Vec<String>]) {
     }
 }
 
-fn shown(value: &Value) -> String {
+/// A value as a cell.
+pub(super) fn shown(value: &Value) -> String {
     match value {
         Value::Count(count) => HumanCount(*count).to_string(),
         Value::Number(number, "") => digits(*number),

@@ -1,6 +1,8 @@
 //! A server started by the load test itself, and stopped by it.
 
 use std::{
+    fs::File,
+    path::Path,
     process::{ExitStatus, Stdio},
     time::Duration,
 };
@@ -23,21 +25,21 @@ impl ServerChild {
     /// From the signal until it must be gone: more than its own time for draining.
     const STOP: Duration = Duration::from_secs(40);
 
-    /// Starts a command line, read by a shell, which becomes the server. What it prints goes to this program's standard error.
+    /// Starts a command line, read by a shell, which becomes the server. What it prints goes to the file `log`.
     ///
     /// # Errors
-    /// When it cannot be started.
-    pub fn start(command: &str) -> anyhow::Result<Self> {
-        Self::spawn(Command::new("sh").arg("-c").arg(format!("exec {command}")))
-            .with_context(|| format!("`{command}` cannot be started"))
-    }
-
-    /// Starts a program.
-    ///
-    /// # Errors
-    /// When it cannot be started.
-    pub fn spawn(command: &mut Command) -> anyhow::Result<Self> {
-        let child = command.stdin(Stdio::null()).stdout(std::io::stderr()).kill_on_drop(true).spawn()?;
+    /// When it cannot be started, or the file not be made.
+    pub fn start(command: &str, log: &Path) -> anyhow::Result<Self> {
+        let log = File::create(log).with_context(|| format!("{} cannot be written", log.display()))?;
+        let child = Command::new("sh")
+            .arg("-c")
+            .arg(format!("exec {command}"))
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .kill_on_drop(true)
+            .spawn()
+            .with_context(|| format!("`{command}` cannot be started"))?;
         let pid = child.id().context("it ended at once")?;
         Ok(Self { child, pid })
     }

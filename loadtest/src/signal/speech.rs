@@ -95,8 +95,8 @@ impl Voice {
             if n > 0 {
                 match self.random.unit() {
                     // A fricative, a closure with its burst, or a sonorant, which needs nothing.
-                    x if x < 0.3 => self.hiss(),
-                    x if x < 0.6 => self.stop(),
+                    x if x < 0.5 => self.hiss(),
+                    x if x < 0.7 => self.stop(),
                     _ => {}
                 }
             }
@@ -108,6 +108,7 @@ impl Voice {
         let target = self.random.one_of(&VOWELS);
         let from = self.vowel;
         let length = samples_of(self.random.between(0.11, 0.22));
+        let glide = self.random.between(-0.35, 0.25);
         for n in 0..length {
             let t = n as f32 / length as f32;
             // The tongue is at the vowel after a third of it.
@@ -118,7 +119,7 @@ impl Voice {
             }
             let loudness = (t / 0.12).min((1.0 - t) / 0.25).clamp(0.0, 1.0);
             let jitter = 1.0 + 0.01 * self.random.bipolar();
-            self.phase += hertz * (1.04 - 0.08 * t) * jitter / RATE_F;
+            self.phase += hertz * (1.0 + glide * (t - 0.5)) * jitter / RATE_F;
             let pulse = if self.phase >= 1.0 { 1.0 } else { 0.0 };
             self.phase = self.phase.fract();
             let breath = 0.004 * self.random.bipolar();
@@ -142,12 +143,12 @@ impl Voice {
     }
 
     fn hiss(&mut self) {
-        let length = samples_of(self.random.between(0.05, 0.09));
+        let length = samples_of(self.random.between(0.07, 0.13));
         let mut last = 0.0;
         for n in 0..length {
             let t = n as f32 / length as f32;
             let white = self.random.bipolar();
-            self.wave.push(0.05 * (4.0 * t).min(4.0 - 4.0 * t).min(1.0) * (white - last));
+            self.wave.push(0.2 * (4.0 * t).min(4.0 - 4.0 * t).min(1.0) * (white - last));
             last = white;
         }
     }
