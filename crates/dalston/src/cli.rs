@@ -7,10 +7,7 @@ use clap_complete::Shell;
 use dalston_client::{ApiKey, Endpoint};
 use dalston_protocol::realtime::SessionConfig;
 
-use crate::{
-    config::{Choice, EngineName, Flag, Value},
-    stream::RawEncoding,
-};
+use crate::{config::Flag, stream::RawEncoding};
 
 /// A speech-to-text server you can see into.
 #[derive(Debug, Parser)]
@@ -35,13 +32,6 @@ pub enum Command {
     Keys(KeysCommand),
     /// Show the trace of a session as a waterfall.
     Trace(TraceArgs),
-    /// A process that the server starts for its engine; of no use by hand.
-    #[command(hide = true)]
-    EngineHost {
-        /// Which engine.
-        #[arg(value_parser = engine_name)]
-        engine: EngineName,
-    },
     /// Print a completion script for a shell.
     Completions {
         /// For which shell.
@@ -247,10 +237,6 @@ pub struct TraceArgs {
     /// How to print it
     #[arg(long, value_enum, default_value_t = Output::Text)]
     pub output: Output,
-}
-
-fn engine_name(name: &str) -> Result<EngineName, String> {
-    <Choice<EngineName> as Value>::parse(name).map(|choice| choice.0).ok_or_else(|| format!("no engine is named {name}"))
 }
 
 fn pace(text: &str) -> Result<f64, String> {

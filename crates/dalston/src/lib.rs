@@ -23,6 +23,8 @@ use std::{
 use anyhow::{Context, Result};
 use clap::CommandFactory;
 
+pub use serve::engine::run_host_if_asked;
+
 use crate::cli::{Cli, Command, KeysCommand, Output};
 
 /// Does what was asked for.
@@ -32,7 +34,6 @@ use crate::cli::{Cli, Command, KeysCommand, Output};
 pub fn run(cli: Cli) -> Result<ExitCode> {
     match cli.command {
         Command::Serve(args) => return serve::run(&args),
-        Command::EngineHost { engine } => return Ok(serve::engine::run_host(engine)),
         Command::Stream(args) => return client_runtime()?.block_on(stream::run(&args)),
         Command::Keys(KeysCommand::Create(args)) => keys::create(&args)?,
         Command::Trace(args) => {

@@ -3,9 +3,12 @@
 use std::{io, process::ExitCode};
 
 use clap::Parser;
-use dalston::{cli::Cli, run};
+use dalston::{cli::Cli, run, run_host_if_asked};
 
 fn main() -> ExitCode {
+    if let Some(code) = run_host_if_asked() {
+        return code;
+    }
     match run(Cli::parse()) {
         Ok(code) => code,
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,

@@ -143,9 +143,11 @@ pub fn engine(settings: &Settings) -> Finding {
             "loopback makes up words; it does not recognise speech",
             "take --engine pocketsphinx for speech",
         ),
-        EngineName::PocketSphinx => match engine::look_for_pocketsphinx() {
+        EngineName::PocketSphinx => match engine::look_for_pocketsphinx(settings) {
             Ok(found) => Finding::ok("engine", found),
-            Err(EngineError::Unavailable { what, fix }) => Finding::problem("engine", format!("{what} is missing"), fix),
+            Err(EngineError::Unavailable { what, fix }) => {
+                Finding::problem("engine", format!("{what} is missing"), fix)
+            }
             Err(other) => Finding::problem("engine", other.to_string(), "see docs/configuration.md"),
         },
     }

@@ -1,6 +1,6 @@
 //! The engine that was asked for, running.
 
-use std::{num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{ffi::OsString, num::NonZeroUsize, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
 use dalston_engine_host::{HostConfig, HostedEngine, Limits};
@@ -31,12 +31,11 @@ struct Hosted {
 /// What is missing, with the fix.
 pub async fn start(settings: &Settings, metrics: &Arc<Metrics>) -> Result<Engine> {
     match settings.engine.0 {
-        EngineName::Loopback => {
-            Ok(Engine { streaming: Arc::new(Loopback::new(settings.loopback)), hosted: None })
-        }
+        EngineName::Loopback => Ok(Engine { streaming: Arc::new(Loopback::new(settings.loopback)), hosted: None }),
         EngineName::PocketSphinx => {
-            let installation = pocketsphinx::Settings::from_env().probe().context(INSTEAD)?;
-            let config = host_config(pocketsphinx::ENGINE_ID, settings, metrics);
+            let installation = pocketsphinx_settings(settings).probe().context(INSTEAD)?;
+            let env = pocketsphinx_variables(settings);
+            let config = HostConfig { env, ..host_config(pocketsphinx::ENGINE_ID, settings, metrics) };
             let engine = Arc::new(HostedEngine::start(config, installation.capabilities()));
             engine.ready().await.context("the engine did not start")?;
             let gauges = AbortOnDropHandle::new(tokio::spawn(show_pool(engine.clone(), metrics.clone())));
@@ -45,7 +44,8 @@ pub async fn start(settings: &Settings, metrics: &Arc<Metrics>) -> Result<Engine
     }
 }
 
-const INSTEAD: &str = "the default engine cannot start (without it, `--engine loopback` runs everything but speech recognition)";
+const INSTEAD: &str =
+    "the default engine cannot start (without it, `--engine loopback` runs everything but speech recognition)";
 
 fn host_config(engine: &str, settings: &Settings, metrics: &Arc<Metrics>) -> HostConfig {
     let wait = metrics.decoder.wait.clone();
@@ -54,6 +54,25 @@ fn host_config(engine: &str, settings: &Settings, metrics: &Arc<Metrics>) -> Hos
         on_granted: Some(Arc::new(move |waited| wait.observe(waited))),
         ..HostConfig::this_program(engine)
     }
+}
+
+fn pocketsphinx_settings(settings: &Settings) -> pocketsphinx::Settings {
+    pocketsphinx::Settings {
+        library: settings.pocketsphinx_library.clone(),
+        model: settings.pocketsphinx_model.clone(),
+        log: settings.pocketsphinx_log,
+    }
+}
+
+/// What [`pocketsphinx::Settings::from_env`] reads in the child, which sees neither our file nor our flags.
+fn pocketsphinx_variables(settings: &Settings) -> Vec<(OsString, OsString)> {
+    let paths = [
+        ("DALSTON_POCKETSPHINX_LIBRARY", &settings.pocketsphinx_library),
+        ("DALSTON_POCKETSPHINX_MODEL", &settings.pocketsphinx_model),
+    ];
+    let path = |(name, path): (&str, &Option<PathBuf>)| Some((name.into(), path.clone()?.into()));
+    let log = settings.pocketsphinx_log.then(|| ("DALSTON_POCKETSPHINX_LOG".into(), "1".into()));
+    paths.into_iter().filter_map(path).chain(log).collect()
 }
 
 fn streams(settings: &Settings) -> NonZeroUsize {
@@ -92,8 +111,8 @@ impl Engine {
 ///
 /// # Errors
 /// What is missing, with the fix.
-pub fn look_for_pocketsphinx() -> Result<String, EngineError> {
-    let found = pocketsphinx::Settings::from_env().probe()?;
+pub fn look_for_pocketsphinx(settings: &Settings) -> Result<String, EngineError> {
+    let found = pocketsphinx_settings(settings).probe()?;
     Ok(format!("PocketSphinx {} at {}, model {}", found.version, found.library.display(), found.model.name))
 }
 
@@ -106,15 +125,17 @@ pub fn memory(settings: &Settings) -> u64 {
     }
 }
 
-/// `dalston engine-host NAME`: the child's side.
-pub fn run_host(engine: EngineName) -> std::process::ExitCode {
-    match engine {
-        EngineName::PocketSphinx => {
-            dalston_engine_host::run(|| pocketsphinx::PocketSphinx::load(&pocketsphinx::Settings::from_env()))
-        }
-        EngineName::Loopback => {
-            eprintln!("error: loopback needs no process of its own");
-            std::process::ExitCode::FAILURE
-        }
+/// `dalston engine-host NAME`, which the server starts for its engine and nobody types: the child's side. `None` when that is
+/// not what was typed. Must be called before any thread is started, because it forks.
+pub fn run_host_if_asked() -> Option<ExitCode> {
+    let mut args = std::env::args_os().skip(1);
+    if args.next()? != "engine-host" {
+        return None;
     }
+    if args.next().is_some_and(|engine| engine == pocketsphinx::ENGINE_ID) {
+        let load = || pocketsphinx::PocketSphinx::load(&pocketsphinx::Settings::from_env());
+        return Some(dalston_engine_host::run(load));
+    }
+    eprintln!("error: engine-host is for the server's own use, with the name of a native engine");
+    Some(ExitCode::FAILURE)
 }
