@@ -29,7 +29,8 @@ const FINISHING: usize = 8;
 /// What the archive may take up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of all sessions that may wait for the disk. When there are more, audio is given up and transcripts are refused.
+    /// Bytes of audio that may wait for the disk, and of transcripts as many again: audio must not take their room. Audio
+    /// that finds none is given up, a transcript is refused.
     pub backlog_bytes: usize,
     /// Bytes of audio that one session may keep; the rest is given up. A WAV file cannot hold more than 4 GiB.
     pub audio_bytes: u64,
@@ -55,7 +56,7 @@ pub(crate) struct Shared {
     pub(crate) shelf: Shelf,
     pub(crate) spool: Arc<Spool>,
     pub(crate) limits: Limits,
-    /// Bytes that may wait for the disk.
+    /// Bytes of transcripts that may wait for the disk.
     pub(crate) room: Arc<Semaphore>,
     pub(crate) finishing: Semaphore,
     /// Open recordings and finishing tasks.
@@ -78,13 +79,13 @@ impl Archive {
         let root = fs::canonicalize(root).map_err(|error| StoreError::at(root, error))?;
         let shelf = Shelf::local(root.clone())?;
         finishing::recover(&shelf, &spool).await?;
-        let room = Arc::new(Semaphore::new(limits.backlog_bytes.min(Semaphore::MAX_PERMITS)));
-        let writer = Writer::start(room.clone(), limits.audio_bytes).map_err(|error| StoreError::at(root, error))?;
+        let room = || Arc::new(Semaphore::new(limits.backlog_bytes.min(Semaphore::MAX_PERMITS)));
+        let writer = Writer::start(room(), limits.audio_bytes).map_err(|error| StoreError::at(root, error))?;
         let shared = Shared {
             shelf,
             spool: Arc::new(spool),
             limits,
-            room,
+            room: room(),
             finishing: Semaphore::new(FINISHING),
             tasks: TaskTracker::new(),
             writer: Mutex::new(Some(writer)),
@@ -128,9 +129,7 @@ impl Archive {
     pub async fn audio(&self, tenant: &str, id: &SessionId) -> Result<Option<AudioStream>, StoreError> {
         let place = Place::of(TenantFolder::of(tenant), id);
         match self.shared.summary(tenant, &place).await? {
-            Some(summary) if summary.audio.is_some_and(|audio| audio.bytes > 0) => {
-                self.shared.shelf.stream(&place.audio()).await
-            }
+            Some(summary) if summary.has_audio() => self.shared.shelf.stream(&place.audio()).await,
             _ => Ok(None),
         }
     }
@@ -167,8 +166,7 @@ impl Shared {
 
     async fn parsed<T: DeserializeOwned>(&self, key: &object_store::path::Path) -> Result<Option<T>, StoreError> {
         let Some(content) = self.shelf.read(key).await? else { return Ok(None) };
-        serde_json::from_slice(&content)
-            .map(Some)
-            .map_err(|error| StoreError::Damaged { path: self.shelf.path(key), reason: error.to_string() })
+        let parsed = serde_json::from_slice(&content);
+        parsed.map(Some).map_err(|error| StoreError::damaged(self.shelf.path(key), &error))
     }
 }

@@ -44,7 +44,7 @@ pub enum StoreError {
         reason: String,
     },
     /// Too much waits for the disk already.
-    #[error("{limit} bytes wait for the disk already; nothing more is taken")]
+    #[error("too much waits for the disk already; at most {limit} bytes may")]
     Overloaded {
         /// The most that may wait.
         limit: usize,
@@ -80,6 +80,13 @@ impl StoreError {
             level = error.source();
         }
         Self::of_kind(kind, path.into(), source.into())
+    }
+
+    /// A file at `path` that is not the JSON it should be. Says where, and not what stands there: that may be what people
+    /// said.
+    pub(crate) fn damaged(path: PathBuf, error: &serde_json::Error) -> Self {
+        let (category, line, column) = (error.classify(), error.line(), error.column());
+        Self::Damaged { path, reason: format!("{category:?} error in line {line}, column {column}") }
     }
 
     fn of_kind(kind: ErrorKind, path: PathBuf, source: Cause) -> Self {

@@ -30,12 +30,13 @@ impl Finished {
         if let Some(tape) = audio {
             session.summary.audio = Some(tape.stored(shared.limits.patience).await);
         }
+        let has_audio = session.summary.has_audio();
         // Nobody closes it.
         let _turn = shared.finishing.acquire().await;
         let spool = shared.spool.clone();
         let (id, content) = (session.summary.session_id.clone(), json(&session));
         let committed = tokio::task::spawn_blocking(move || {
-            spool.commit(&id, &transcript, &content).inspect_err(|_| spool.discard(&id))
+            spool.commit(&id, &transcript, &content, has_audio).inspect_err(|_| spool.discard(&id))
         });
         committed.await.map_err(|error| StoreError::Io {
             path: shared.spool.file(&session.summary.session_id, Part::Session),
@@ -56,7 +57,7 @@ async fn publish(shelf: &Shelf, session: &SessionFile) -> Result<(), StoreError>
         shelf.note(&place.expiry(at)).await?;
     }
     adopt(Part::Transcript, place.transcript()).await?;
-    if summary.audio.is_some_and(|audio| audio.bytes > 0) {
+    if summary.has_audio() {
         adopt(Part::Audio, place.audio()).await?;
     }
     adopt(Part::Session, place.session()).await
@@ -71,10 +72,8 @@ pub(crate) async fn recover(shelf: &Shelf, spool: &Spool) -> Result<(), StoreErr
     let mut recovered = 0;
     for id in spool.committed()? {
         let session = spool.session(&id).and_then(|content| {
-            serde_json::from_slice::<SessionFile>(&content).map_err(|error| StoreError::Damaged {
-                path: spool.file(&id, Part::Session),
-                reason: error.to_string(),
-            })
+            serde_json::from_slice::<SessionFile>(&content)
+                .map_err(|error| StoreError::damaged(spool.file(&id, Part::Session), &error))
         });
         let published = match session {
             Ok(session) => publish(shelf, &session).await,

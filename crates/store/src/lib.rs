@@ -31,9 +31,9 @@
 //!   the disk fails, the rest of that session's audio is given up and [`StoredAudio::complete`] says so.
 //! * **Tenants do not see each other.** Each has a folder of its own; the id of another's session is not found.
 //! * **Nothing is kept too long.** An expired session is not found from that moment on; its bytes go with the first
-//!   [`Archive::sweep`] of the next hour.
+//!   [`Archive::sweep`] of the next minute.
 //! * **Cost is bounded.** One session is found by its id alone. A page reads the records it shows, and the names within the
-//!   hours they stand in.
+//!   minutes they stand in.
 
 #![forbid(unsafe_code)]
 
@@ -43,6 +43,7 @@ mod finishing;
 mod listing;
 mod place;
 mod recording;
+mod reel;
 mod session;
 mod shelf;
 mod spool;

@@ -6,7 +6,7 @@ use object_store::path::Path as Key;
 
 use crate::{
     Archive, Page, StoreError,
-    place::{Hour, Place, TenantFolder},
+    place::{Minute, Place, TenantFolder},
     shelf::Shelf,
 };
 
@@ -19,8 +19,8 @@ const READ_AHEAD: usize = 8;
 impl Archive {
     /// Up to `limit` sessions, 1 to 100: those before the one that the cursor names, or the newest.
     ///
-    /// Reads the names of the tenant's days, of the hours of the days that the page touches and of the sessions of those
-    /// hours, and the records that the page shows.
+    /// Reads the names of the tenant's days, of the minutes of the days that the page touches and of the sessions of those
+    /// minutes, and the records that the page shows.
     ///
     /// # Errors
     /// Any error of the disk. A record that is damaged is left out and logged.
@@ -61,18 +61,18 @@ fn places_before<'a>(
     end: Option<&'a Place>,
 ) -> impl Stream<Item = Result<Place, StoreError>> + 'a {
     let days = folders(shelf, tenant.sessions()).try_filter(move |day| {
-        let wanted = end.is_none_or(|end| day.as_str() <= end.hour().day());
+        let wanted = end.is_none_or(|end| day.as_str() <= end.minute().day());
         async move { wanted }
     });
-    let hours = days.map_ok(move |day| {
-        let hours = folders(shelf, tenant.day(&day)).map_ok(move |hour| Hour::new(&day, hour));
-        hours.try_filter(move |hour| {
-            let wanted = end.is_none_or(|end| hour <= end.hour());
+    let minutes = days.map_ok(move |day| {
+        let minutes = folders(shelf, tenant.day(&day)).map_ok(move |minute| Minute::new(&day, minute));
+        minutes.try_filter(move |minute| {
+            let wanted = end.is_none_or(|end| minute <= end.minute());
             async move { wanted }
         })
     });
-    let places = hours.try_flatten().map_ok(move |hour| {
-        folders(shelf, tenant.hour(&hour)).try_filter_map(move |name| {
+    let places = minutes.try_flatten().map_ok(move |minute| {
+        folders(shelf, tenant.minute(&minute)).try_filter_map(move |name| {
             let place = name.parse().ok().map(|id| Place::of(tenant.clone(), &id));
             let wanted = place.filter(|place| end.is_none_or(|end| place.is_before(end)));
             async move { Ok(wanted) }

@@ -1,15 +1,15 @@
 //! Where a session stands in the store.
 //!
 //! ```text
-//! sessions/<tenant>/<yyyy-mm-dd>/<hh>/<session id>/session.json      what ran; a session is there when this file is
-//!                                                  transcript.json   what was said
-//!                                                  audio.wav         if it was asked for
-//! expires/<yyyy-mm-dd>/<hh>/<tenant>/<session id>                    empty: when to sweep
-//! spool/…                                                            sessions that are not finished yet
+//! sessions/<tenant>/<yyyy-mm-dd>/<hh-mm>/<session id>/session.json      what ran; a session is there when this file is
+//!                                                     transcript.json   what was said
+//!                                                     audio.wav         if it was asked for
+//! expires/<yyyy-mm-dd>/<hh-mm>/<tenant>/<session id>                    empty: when to sweep
+//! spool/…                                                               sessions that are not finished yet
 //! ```
 //!
-//! The hour comes out of the id itself, which begins with the time it was made (UUID version 7). So one session is found
-//! without a search, the newest are found by looking at the last folders only, and no folder holds more than an hour of one
+//! The minute comes out of the id itself, which begins with the time it was made (UUID version 7). So one session is found
+//! without a search, the newest are found by looking at the last folders only, and no folder holds more than a minute of one
 //! tenant. Nothing that a client chose becomes part of a path.
 
 use std::{
@@ -28,21 +28,21 @@ const EXPIRES: &str = "expires";
 /// The last moment that four digits of a year can tell.
 const LATEST: Duration = Duration::from_secs(253_402_300_799);
 
-/// An hour of UTC, in the order of time.
+/// A minute of UTC, in the order of time.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Hour {
+pub(crate) struct Minute {
     day: String,
-    hour: String,
+    minute: String,
 }
 
-impl Hour {
-    pub(crate) fn new(day: impl Into<String>, hour: impl Into<String>) -> Self {
-        Self { day: day.into(), hour: hour.into() }
+impl Minute {
+    pub(crate) fn new(day: impl Into<String>, minute: impl Into<String>) -> Self {
+        Self { day: day.into(), minute: minute.into() }
     }
 
     pub(crate) fn of(time: SystemTime) -> Self {
         let text = rfc3339(time);
-        Self::new(&text[..10], &text[11..13])
+        Self::new(&text[..10], format!("{}-{}", &text[11..13], &text[14..16]))
     }
 
     /// An id that does not tell a time counts as the oldest there is.
@@ -91,14 +91,14 @@ impl TenantFolder {
         Key::from_iter([SESSIONS, &self.0])
     }
 
-    /// The folder of the hours of one day.
+    /// The folder of the minutes of one day.
     pub(crate) fn day(&self, day: &str) -> Key {
         Key::from_iter([SESSIONS, &self.0, day])
     }
 
-    /// The folder of the sessions of one hour.
-    pub(crate) fn hour(&self, hour: &Hour) -> Key {
-        Key::from_iter([SESSIONS, &self.0, &hour.day, &hour.hour])
+    /// The folder of the sessions of one minute.
+    pub(crate) fn minute(&self, minute: &Minute) -> Key {
+        Key::from_iter([SESSIONS, &self.0, &minute.day, &minute.minute])
     }
 }
 
@@ -106,22 +106,22 @@ impl TenantFolder {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Place {
     tenant: TenantFolder,
-    hour: Hour,
+    minute: Minute,
     id: SessionId,
 }
 
 impl Place {
     pub(crate) fn of(tenant: TenantFolder, id: &SessionId) -> Self {
-        Self { hour: Hour::of_id(id), tenant, id: id.clone() }
+        Self { minute: Minute::of_id(id), tenant, id: id.clone() }
     }
 
-    pub(crate) fn hour(&self) -> &Hour {
-        &self.hour
+    pub(crate) fn minute(&self) -> &Minute {
+        &self.minute
     }
 
     /// Whether it comes after `other` in a list that begins with the newest.
     pub(crate) fn is_before(&self, other: &Self) -> bool {
-        (&self.hour, &self.id) < (&other.hour, &other.id)
+        (&self.minute, &self.id) < (&other.minute, &other.id)
     }
 
     /// What ran. Comes last and goes first: the session is there when this is.
@@ -140,14 +140,14 @@ impl Place {
     }
 
     fn file(&self, name: &str) -> Key {
-        let Self { tenant, hour, id } = self;
-        tenant.hour(hour).join(id.as_str()).join(name)
+        let Self { tenant, minute, id } = self;
+        tenant.minute(minute).join(id.as_str()).join(name)
     }
 
     /// The note that this session is to be swept after that time.
     pub(crate) fn expiry(&self, at: SystemTime) -> Key {
-        let due = Hour::of(at);
-        Key::from_iter([EXPIRES, &due.day, &due.hour, &self.tenant.0, self.id.as_str()])
+        let due = Minute::of(at);
+        Key::from_iter([EXPIRES, &due.day, &due.minute, &self.tenant.0, self.id.as_str()])
     }
 
     /// The session that an expiry note is about.
@@ -158,7 +158,7 @@ impl Place {
     }
 }
 
-/// The folder of all expiry notes, or of those of one day or hour.
+/// The folder of all expiry notes, or of those of one day or minute.
 pub(crate) fn expiries(day_and_hour: &[&str]) -> Key {
     Key::from_iter([EXPIRES].iter().chain(day_and_hour).copied())
 }
@@ -172,25 +172,25 @@ mod tests {
     }
 
     #[test]
-    fn an_id_tells_its_own_hour() {
+    fn an_id_tells_its_own_minute() {
         // The example of RFC 9562, appendix A.6: 2022-02-22 19:22:22 UTC.
         let place = Place::of(TenantFolder::of("key_1"), &id("ses_017f22e279b07cc398c4dc0c0c07398f"));
         assert_eq!(
             place.session().as_ref(),
-            "sessions/key_1/2022-02-22/19/ses_017f22e279b07cc398c4dc0c0c07398f/session.json"
+            "sessions/key_1/2022-02-22/19-22/ses_017f22e279b07cc398c4dc0c0c07398f/session.json"
         );
     }
 
     #[test]
     fn an_id_without_a_time_is_the_oldest_and_a_time_past_the_calendar_is_no_panic() {
-        for (text, hour) in [
+        for (text, minute) in [
             ("ses_1", "1970-01-01"),
             ("ses_919108f7-52d1-4320-9bac-f847db4148a8", "1970-01-01"),
             ("ses_ffffffffffff7cc398c4dc0c0c07398f", "9999-12-31"),
         ] {
-            assert_eq!(Hour::of_id(&id(text)).day(), hour, "{text}");
+            assert_eq!(Minute::of_id(&id(text)).day(), minute, "{text}");
         }
-        assert_eq!(Hour::of(SystemTime::UNIX_EPOCH - Duration::from_secs(1)), Hour::new("1970-01-01", "00"));
+        assert_eq!(Minute::of(SystemTime::UNIX_EPOCH - Duration::from_secs(1)), Minute::new("1970-01-01", "00-00"));
     }
 
     #[test]

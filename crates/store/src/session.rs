@@ -173,6 +173,11 @@ impl SessionFile {
 }
 
 impl SessionSummary {
+    /// Whether there is a WAV file.
+    pub(crate) fn has_audio(&self) -> bool {
+        self.audio.is_some_and(|audio| audio.bytes > 0)
+    }
+
     /// Whether it may no longer be shown.
     pub(crate) fn is_expired(&self, now: SystemTime) -> bool {
         self.expires_at.is_some_and(|at| at <= now)

@@ -2,13 +2,20 @@
 //!
 //! Whatever has content is moved in from the spool whole; nothing is ever written in place.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream::BoxStream};
 use object_store::{ObjectStore, ObjectStoreExt, local::LocalFileSystem, path::Path as Key};
+use tokio::sync::RwLock;
 
-use crate::StoreError;
+use crate::{StoreError, spool::Spool};
 
 /// A kept WAV file on its way out.
 pub struct AudioStream {
@@ -29,6 +36,11 @@ impl std::fmt::Debug for AudioStream {
 pub(crate) struct Shelf {
     root: PathBuf,
     store: Arc<dyn ObjectStore>,
+    /// Removing the last file of a folder removes the folder, and must not do so between the making of it for a new file and
+    /// the move of that file: whoever moves reads, whoever removes writes.
+    folders: RwLock<()>,
+    /// Counts the notes, to give each a name of its own in the spool.
+    notes: AtomicU64,
 }
 
 impl Shelf {
@@ -38,7 +50,7 @@ impl Shelf {
         let store = LocalFileSystem::new_with_prefix(&root)
             .map_err(|error| StoreError::of_object(&root, error))?
             .with_automatic_cleanup(true);
-        Ok(Self { root, store: Arc::new(store) })
+        Ok(Self { root, store: Arc::new(store), folders: RwLock::default(), notes: AtomicU64::new(0) })
     }
 
     /// Where an object stands, for messages.
@@ -48,16 +60,19 @@ impl Shelf {
 
     /// Moves a file of the spool to its place. Doing it again after it was done does nothing.
     pub(crate) async fn adopt(&self, spooled: &Key, key: &Key) -> Result<(), StoreError> {
+        let _folders = self.folders.read().await;
         match self.store.rename(spooled, key).await {
             Err(object_store::Error::NotFound { .. }) if self.store.head(key).await.is_ok() => Ok(()),
             moved => moved.map_err(|error| self.error(key, error)),
         }
     }
 
-    /// Makes an empty object.
+    /// Makes an empty object. Not in its place at once either: a local store that is killed while it writes leaves a
+    /// remainder beside the object, and in the spool that is cleared away.
     pub(crate) async fn note(&self, key: &Key) -> Result<(), StoreError> {
-        self.store.put(key, Bytes::new().into()).await.map_err(|error| self.error(key, error))?;
-        Ok(())
+        let spooled = Spool::note_key(self.notes.fetch_add(1, Ordering::Relaxed));
+        self.store.put(&spooled, Bytes::new().into()).await.map_err(|error| self.error(&spooled, error))?;
+        self.adopt(&spooled, key).await
     }
 
     /// The whole of a small object, if it is there.
@@ -76,6 +91,7 @@ impl Shelf {
 
     /// Whether it was there.
     pub(crate) async fn remove(&self, key: &Key) -> Result<bool, StoreError> {
+        let _folders = self.folders.write().await;
         Ok(self.found(key, self.store.delete(key).await)?.is_some())
     }
 

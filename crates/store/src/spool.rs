@@ -8,8 +8,9 @@
 
 use std::{
     collections::HashSet,
-    fs::{self, File, TryLockError},
-    io::{ErrorKind, Write},
+    fs::{self, DirBuilder, File, TryLockError},
+    io::Write,
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
 };
 
@@ -20,6 +21,8 @@ use crate::StoreError;
 
 const FOLDER: &str = "spool";
 const LOCK: &str = "lock";
+/// What the names of notes begin with. No id does.
+const NOTE: &str = "note.";
 
 /// A file of a session in the spool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,7 +66,9 @@ impl Spool {
     /// Makes the archive's folder if need be, and takes it. Dropping the file gives it back.
     pub(crate) fn open(root: &Path) -> Result<(Self, File), StoreError> {
         let folder = root.join(FOLDER);
-        fs::create_dir_all(&folder).map_err(|error| StoreError::at(&folder, error))?;
+        // What people said is for nobody else on this machine.
+        let private = DirBuilder::new().recursive(true).mode(0o700).create(&folder);
+        private.map_err(|error| StoreError::at(&folder, error))?;
         let path = root.join(LOCK);
         let lock = File::create(&path).map_err(|error| StoreError::at(&path, error))?;
         match lock.try_lock() {
@@ -82,24 +87,29 @@ impl Spool {
         Key::from_iter([FOLDER, &format!("{id}{}", part.suffix())])
     }
 
+    /// An empty file on its way out, as the store names it.
+    pub(crate) fn note_key(number: u64) -> Key {
+        Key::from_iter([FOLDER, &format!("{NOTE}{number}")])
+    }
+
     /// Makes a session sure to be kept. The audio is there already, if there is any.
     ///
     /// Everything is on the disk itself before the last move, so that this holds when the power goes, too.
-    pub(crate) fn commit(&self, id: &SessionId, transcript: &[u8], session: &[u8]) -> Result<(), StoreError> {
+    pub(crate) fn commit(
+        &self,
+        id: &SessionId,
+        transcript: &[u8],
+        session: &[u8],
+        has_audio: bool,
+    ) -> Result<(), StoreError> {
         let (draft, committed) = (self.file(id, Part::Draft), self.file(id, Part::Session));
-        self.sync_audio(id)?;
+        if has_audio {
+            sync(&self.file(id, Part::Audio))?;
+        }
         write(&self.file(id, Part::Transcript), transcript)?;
         write(&draft, session)?;
         fs::rename(&draft, &committed).map_err(|error| StoreError::at(&committed, error))?;
-        File::open(&self.folder).and_then(|folder| folder.sync_all()).map_err(|e| StoreError::at(&self.folder, e))
-    }
-
-    fn sync_audio(&self, id: &SessionId) -> Result<(), StoreError> {
-        let path = self.file(id, Part::Audio);
-        match File::open(&path).and_then(|file| file.sync_all()) {
-            Err(error) if error.kind() != ErrorKind::NotFound => Err(StoreError::at(path, error)),
-            _ => Ok(()),
-        }
+        sync(&self.folder)
     }
 
     /// Forgets a session that will not be kept.
@@ -126,11 +136,15 @@ impl Spool {
     pub(crate) fn clear_except(&self, kept: &HashSet<SessionId>) -> Result<usize, StoreError> {
         let mut unfinished = HashSet::new();
         for (path, name) in self.files()? {
-            // A file that is none of ours is nobody's business here.
-            let Some((id, _)) = Part::of(&name) else { continue };
-            if !kept.contains(&id) {
+            let session = Part::of(&name).map(|(id, _)| id);
+            let is_remainder = match &session {
+                Some(id) => !kept.contains(id),
+                // A file that is none of ours is nobody's business here.
+                None => name.starts_with(NOTE),
+            };
+            if is_remainder {
                 fs::remove_file(&path).map_err(|error| StoreError::at(path, error))?;
-                unfinished.insert(id);
+                unfinished.extend(session);
             }
         }
         Ok(unfinished.len())
@@ -147,6 +161,10 @@ impl Spool {
         }
         Ok(files)
     }
+}
+
+fn sync(path: &Path) -> Result<(), StoreError> {
+    File::open(path).and_then(|file| file.sync_all()).map_err(|error| StoreError::at(path, error))
 }
 
 fn write(path: &Path, content: &[u8]) -> Result<(), StoreError> {
@@ -170,6 +188,15 @@ mod tests {
         for other in ["notes.txt", ".json", "ses_.json", "ses_1", "ses_1.json.bak", "ses_1.mp3"] {
             assert_eq!(Part::of(other), None, "{other}");
         }
+    }
+
+    #[test]
+    fn a_new_archive_is_closed_to_others() {
+        use std::os::unix::fs::PermissionsExt;
+        let parent = tempfile::tempdir().unwrap();
+        let root = parent.path().join("archive");
+        let _spool = Spool::open(&root).unwrap();
+        assert_eq!(fs::metadata(&root).unwrap().permissions().mode() & 0o077, 0);
     }
 
     #[test]

@@ -4,20 +4,8 @@
 //! not hang more than that. A session never waits for it. Its audio is gathered in pages; a full page is handed over if
 //! there is room for it, and if there is none the rest of that session's audio is given up. What was written before stays
 //! and is the true beginning of the session.
-//!
-//! No file is kept open between two pages: a page is about a second of audio, and file descriptors are for sockets.
 
-use std::{
-    fs::{self, File, OpenOptions},
-    io::{self, Write},
-    path::PathBuf,
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicU64, Ordering},
-    },
-    thread,
-    time::Duration,
-};
+use std::{io, path::PathBuf, sync::Arc, thread, time::Duration};
 
 use dalston_protocol::SessionId;
 use parking_lot::Mutex;
@@ -28,7 +16,8 @@ use tokio::sync::{
 };
 
 use crate::{
-    StoreError, StoredAudio,
+    StoredAudio,
+    reel::{Loss, Reel},
     wav::{self, WavFormat},
 };
 
@@ -57,7 +46,7 @@ enum Order {
 #[derive(Debug, Clone)]
 pub(crate) struct Writer {
     orders: mpsc::Sender<Order>,
-    /// Bytes that may wait for the disk.
+    /// Bytes of pages that may wait for the disk.
     room: Arc<Semaphore>,
     /// Bytes of audio that one session may keep.
     limit: u64,
@@ -77,8 +66,7 @@ impl Writer {
 
     /// A tape for one session. Nothing is on the disk until it holds a page.
     pub(crate) fn tape(&self, id: &SessionId, format: WavFormat, path: PathBuf) -> Tape {
-        let reel =
-            Arc::new(Reel { id: id.clone(), path, format, given_up: OnceLock::new(), written: AtomicU64::new(0) });
+        let reel = Arc::new(Reel::new(id, format, path));
         let last = self.orders.clone().try_reserve_owned().ok();
         if last.is_none() {
             reel.give_up(Loss::Backlog);
@@ -87,118 +75,14 @@ impl Writer {
     }
 }
 
-/// Why the rest of a session's audio is not kept.
-#[derive(Debug, thiserror::Error)]
-enum Loss {
-    #[error("too much waits for the disk already")]
-    Backlog,
-    #[error("the disk did not take it within {0:?} of the end")]
-    TooSlow(Duration),
-    #[error("it is longer than the {0} bytes that one session may keep")]
-    Length(u64),
-    #[error(transparent)]
-    Disk(StoreError),
-}
-
-/// What the two ends of a tape share.
-#[derive(Debug)]
-struct Reel {
-    id: SessionId,
-    path: PathBuf,
-    format: WavFormat,
-    given_up: OnceLock<Loss>,
-    /// Bytes of audio in the file. Only the thread counts here.
-    written: AtomicU64,
-}
-
-impl Reel {
-    /// The first reason counts, and is the one that is logged.
-    fn give_up(&self, loss: Loss) {
-        if self.given_up.set(loss).is_ok()
-            && let Some(loss) = self.given_up.get()
-        {
-            tracing::warn!(
-                event = "audio_given_up",
-                session_id = %self.id,
-                reason = %loss,
-                "the rest of a session's audio is not kept"
-            );
-        }
-    }
-
-    fn is_given_up(&self) -> bool {
-        self.given_up.get().is_some()
-    }
-
-    fn is_broken(&self) -> bool {
-        matches!(self.given_up.get(), Some(Loss::Disk(_)))
-    }
-
-    /// Removes the file, too: on a full disk the transcripts need the room.
-    fn break_off(&self, error: io::Error) {
-        self.give_up(Loss::Disk(StoreError::at(&self.path, error)));
-        self.remove();
-    }
-
-    fn remove(&self) {
-        // What cannot be removed now is, when the archive is opened the next time.
-        let _ = fs::remove_file(&self.path);
-        self.written.store(0, Ordering::Relaxed);
-    }
-
-    fn append(&self, page: &[u8]) -> io::Result<()> {
-        let written = self.written.load(Ordering::Relaxed);
-        let mut file = match written {
-            0 => File::create(&self.path)?,
-            _ => OpenOptions::new().append(true).open(&self.path)?,
-        };
-        if written == 0 {
-            file.write_all(&self.format.header(0))?;
-        }
-        file.write_all(page)?;
-        self.written.store(written + page.len() as u64, Ordering::Relaxed);
-        Ok(())
-    }
-
-    /// Makes the file one that can be played. The bytes of audio in it.
-    fn complete(&self) -> io::Result<u64> {
-        let written = self.written.load(Ordering::Relaxed);
-        let data = self.format.whole_frames(written);
-        if data == 0 {
-            if written > 0 {
-                self.remove();
-            }
-            return Ok(0);
-        }
-        let mut file = OpenOptions::new().write(true).open(&self.path)?;
-        file.write_all(&self.format.header(data))?;
-        // Cuts off half a frame, or adds the byte of padding.
-        file.set_len(self.format.file_len(data))?;
-        Ok(data)
-    }
-}
-
 /// What the thread does, until nobody is left to tell it anything.
 fn carry_out(mut orders: mpsc::Receiver<Order>) {
     while let Some(order) = orders.blocking_recv() {
         match order {
-            Order::Write { reel, page, _room } => {
-                if !reel.is_broken()
-                    && let Err(error) = reel.append(&page)
-                {
-                    reel.break_off(error);
-                }
-            }
+            Order::Write { reel, page, _room } => reel.write(&page),
             Order::End { reel, tell: None } => reel.remove(),
             Order::End { reel, tell: Some(tell) } => {
-                let data = match reel.complete() {
-                    Ok(data) => data,
-                    Err(error) => {
-                        reel.break_off(error);
-                        0
-                    }
-                };
-                if tell.send(data).is_err() {
+                if tell.send(reel.complete()).is_err() {
                     reel.remove();
                 }
             }
@@ -237,6 +121,7 @@ impl Tape {
         } else {
             gathered.page.extend_from_slice(audio);
         }
+        // Once given up, nothing comes that could fill the page.
         if gathered.page.len() >= PAGE || self.reel.is_given_up() {
             self.turn(&mut gathered.page);
         }
@@ -244,6 +129,9 @@ impl Tape {
 
     fn turn(&self, page: &mut Vec<u8>) {
         let page = std::mem::take(page);
+        if page.is_empty() {
+            return;
+        }
         let bytes = u32::try_from(page.len()).unwrap_or(u32::MAX);
         let room = self.writer.room.clone().try_acquire_many_owned(bytes);
         let handed_over = room.ok().and_then(|room| {
@@ -257,7 +145,7 @@ impl Tape {
     /// No more audio comes.
     pub(crate) fn end(mut self) -> EndedTape {
         let mut gathered = std::mem::take(&mut *self.gathered.lock());
-        if !gathered.page.is_empty() && !self.reel.is_given_up() {
+        if !self.reel.is_given_up() {
             self.turn(&mut gathered.page);
         }
         let told = self.last.take().map(|last| {
@@ -291,7 +179,7 @@ impl EndedTape {
             None => 0,
             Some(told) => self.wait(told, patience).await,
         };
-        let format = self.reel.format;
+        let format = self.reel.format();
         StoredAudio {
             complete: !self.reel.is_given_up(),
             bytes: if data == 0 { 0 } else { format.file_len(data) },
