@@ -104,6 +104,10 @@ async fn a_session_keeps_no_more_than_the_limit_and_says_so() {
     assert!(!audio.complete);
     assert_eq!(audio.bytes, 44 + 100_000, "the beginning stays");
     assert_eq!(fixture.wav(&id).await.unwrap().len(), 44 + 100_000);
+
+    let (_, audio) = keep(&fixture, start_with_audio("pcm_s16le", 1), &[&[7; 100_001]]).await;
+    assert_eq!(audio, StoredAudio { complete: false, bytes: 0, seconds: 0.0 });
+    assert_eq!(files(fixture.root(), "spool"), [""; 0]);
 }
 
 #[tokio::test]

@@ -28,6 +28,12 @@ impl Fixture {
         Self::with(Limits::default()).await
     }
 
+    /// In a new folder within this one.
+    pub async fn within(parent: PathBuf) -> Self {
+        let folder = tempfile::tempdir_in(parent).unwrap();
+        Self { archive: Archive::open(folder.path(), Limits::default()).await.unwrap(), folder }
+    }
+
     pub async fn with(limits: Limits) -> Self {
         let folder = tempfile::tempdir().unwrap();
         Self { archive: Archive::open(folder.path(), limits).await.unwrap(), folder }
