@@ -3,7 +3,7 @@
 //! The decoder subtracts the mean of the cepstrum, which depends on the speaker, the microphone and the room. It starts from
 //! a mean of its own which fits nobody, and left alone corrects it only when an utterance ends. So the first
 //! utterance of a session is decoded from its start once more when [`ENOUGH`] of it has been heard (or when it ends before
-//! that), with the mean of what was heard; the mean then goes on to the session's next stream.
+//! that), with the mean of what was heard; the mean then goes on to the session's next utterance and stream.
 
 use dalston_engine_sdk::{EngineError, Hypothesis, NativeStream, SAMPLE_RATE};
 
@@ -13,12 +13,15 @@ use crate::hypothesis::hypothesis;
 /// Samples after which the mean of a voice is known: two seconds. More is no better, one second is worse by 3 % WER.
 const ENOUGH: usize = 2 * SAMPLE_RATE as usize;
 
+/// Words without which an utterance teaches nothing: noise and music now and then decode to one or two.
+const WORDS: usize = 3;
+
 /// A decoder in the hands of one session.
 pub struct PocketSphinxStream {
     decoder: Decoder,
     utterance: Utterance,
-    /// Whether the decoder's mean is this voice's own.
-    adapted: bool,
+    /// The mean of this session's voice, once it is known.
+    voice: Option<Vec<f32>>,
 }
 
 /// Where the stream stands.
@@ -34,13 +37,23 @@ enum Utterance {
 impl PocketSphinxStream {
     /// A stream on a loaded decoder.
     pub fn new(decoder: Decoder) -> Self {
-        Self { decoder, utterance: Utterance::None, adapted: false }
+        Self { decoder, utterance: Utterance::None, voice: None }
+    }
+
+    fn begin(&mut self) -> Result<(), EngineError> {
+        self.utterance = match &self.voice {
+            Some(voice) => {
+                self.decoder.set_cepstral_mean(voice)?;
+                Utterance::Settled
+            }
+            None => Utterance::Learning(Vec::new()),
+        };
+        self.decoder.start()
     }
 
     /// Ends the utterance, which sets the mean to that of the audio heard, and decodes the same audio again.
     fn decode_again(&mut self, heard: &[i16]) -> Result<(), EngineError> {
         self.decoder.end()?;
-        self.adapted |= heard.len() >= ENOUGH;
         self.decoder.start()?;
         self.decoder.process(heard)
     }
@@ -49,8 +62,7 @@ impl PocketSphinxStream {
 impl NativeStream for PocketSphinxStream {
     fn accept(&mut self, samples: &[i16]) -> Result<(), EngineError> {
         if matches!(self.utterance, Utterance::None) {
-            self.decoder.start()?;
-            self.utterance = if self.adapted { Utterance::Settled } else { Utterance::Learning(Vec::new()) };
+            self.begin()?;
         }
         self.decoder.process(samples)?;
         if let Utterance::Learning(heard) = &mut self.utterance {
@@ -72,20 +84,25 @@ impl NativeStream for PocketSphinxStream {
     }
 
     fn finish(&mut self) -> Result<Hypothesis, EngineError> {
-        match std::mem::replace(&mut self.utterance, Utterance::None) {
+        let settled = match std::mem::replace(&mut self.utterance, Utterance::None) {
             Utterance::None => return Ok(Hypothesis::default()),
-            Utterance::Learning(heard) => self.decode_again(&heard)?,
-            Utterance::Settled => {}
-        }
+            Utterance::Learning(heard) => {
+                self.decode_again(&heard)?;
+                false
+            }
+            Utterance::Settled => true,
+        };
         self.decoder.end()?;
-        Ok(hypothesis(self.decoder.segments()))
+        let hypothesis = hypothesis(self.decoder.segments());
+        let mean = self.decoder.cepstral_mean();
+        if settled && hypothesis.words.len() >= WORDS && mean.iter().all(|value| value.is_finite()) {
+            self.voice = Some(mean);
+        }
+        Ok(hypothesis)
     }
 
     fn adaptation(&self) -> Vec<u8> {
-        if !self.adapted {
-            return Vec::new();
-        }
-        self.decoder.cepstral_mean().into_iter().flat_map(f32::to_le_bytes).collect()
+        self.voice.iter().flatten().flat_map(|value| value.to_le_bytes()).collect()
     }
 
     fn adapt(&mut self, adaptation: &[u8]) -> Result<(), EngineError> {
@@ -97,8 +114,9 @@ impl NativeStream for PocketSphinxStream {
             return Err(EngineError::Rejected("an adaptation is a list of 32-bit floats".into()));
         }
         let mean: Vec<f32> = values.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+        // Tried at once, so that a wrong one is refused here.
         self.decoder.set_cepstral_mean(&mean)?;
-        self.adapted = true;
+        self.voice = Some(mean);
         Ok(())
     }
 }

@@ -145,6 +145,21 @@ fn what_was_learned_of_a_voice_goes_on_to_the_next_stream() {
 }
 
 #[test]
+fn noise_teaches_nothing_about_a_voice() {
+    let _one = library();
+    let mut stream = open(&profile(Profile::LowLatency));
+    let noise: Vec<i16> = (0..48_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 20) as i16).collect();
+    hear(&mut stream, &noise, 1600);
+    assert!(stream.adaptation().is_empty());
+    let voice = recording("librivox/sense_and_sensibility_01_austen_64kb-0870.wav");
+    hear(&mut stream, &voice, 1600);
+    let learned = stream.adaptation();
+    assert!(!learned.is_empty());
+    hear(&mut stream, &noise, 1600);
+    assert_eq!(stream.adaptation(), learned);
+}
+
+#[test]
 fn a_hint_makes_an_unknown_word_heard() {
     let _one = library();
     let audio = spoken("we walked from hoxton to dalston");
