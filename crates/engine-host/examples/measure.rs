@@ -2,8 +2,8 @@
 //!
 //! `cargo run --release -p dalston-engine-host --example measure -- FOLDER [PACE]`
 //!
-//! The folder holds 16 kHz mono WAV files and `manifest.jsonl`, one object a line with `file` and `text`. Each recording is one
-//! utterance of a session of its own. With a pace (1 is real time) audio arrives as a microphone's would.
+//! The folder holds 16 kHz mono WAV files and `manifest.jsonl`, one object a line with `file` and `text`. Each line is a session;
+//! its file is one utterance, or a list of files one each. With a pace (1 is real time) audio arrives as a microphone's would.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -28,19 +28,13 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-struct Recording {
-    audio: Vec<i16>,
+struct Session {
+    utterances: Vec<Vec<i16>>,
     text: Vec<String>,
 }
 
-impl Recording {
-    fn seconds(&self) -> f64 {
-        self.audio.len() as f64 / f64::from(SAMPLE_RATE)
-    }
-}
-
 async fn measure(folder: &Path, pace: Option<f64>) {
-    let recordings = recordings(folder);
+    let sessions = sessions(folder);
     let capabilities = Settings::from_env().probe().expect("PocketSphinx").capabilities();
     let config = HostConfig { limits: Limits::default(), ..HostConfig::this_program("pocketsphinx") };
     let began = Instant::now();
@@ -48,12 +42,12 @@ async fn measure(folder: &Path, pace: Option<f64>) {
     engine.ready().await.expect("a model");
     println!("load {:.2} s, host {} MB", began.elapsed().as_secs_f64(), memory(engine.host_pid(), "Rss:"));
     for profile in [Profile::Balanced, Profile::LowLatency] {
-        run(&engine, profile, &recordings, pace).await;
+        run(&engine, profile, &sessions, pace).await;
     }
     engine.shutdown().await;
 }
 
-async fn run(engine: &HostedEngine, profile: Profile, recordings: &[Recording], pace: Option<f64>) {
+async fn run(engine: &HostedEngine, profile: Profile, sessions: &[Session], pace: Option<f64>) {
     let options = StreamOptions { language: "en".into(), profile, vocabulary: Vec::new() };
     let mut forks = Vec::new();
     for _ in 0..30 {
@@ -69,24 +63,26 @@ async fn run(engine: &HostedEngine, profile: Profile, recordings: &[Recording], 
     let spent_before = spent_by_streams(engine);
     let (mut errors, mut words, mut seconds) = (0, 0, 0.0);
     let (mut finals, mut private) = (Vec::new(), Vec::new());
-    for recording in recordings {
+    for session in sessions {
         let mut recognizer = engine.open(options.clone()).expect("a recogniser");
-        let started = Instant::now();
-        for (number, part) in recording.audio.chunks(1600).enumerate() {
-            if let Some(pace) = pace {
-                let due = started + Duration::from_secs_f64((number + 1) as f64 * 0.1 / pace);
-                tokio::time::sleep_until(due.into()).await;
+        let mut heard = Vec::new();
+        for utterance in &session.utterances {
+            let started = Instant::now();
+            for (number, part) in utterance.chunks(1600).enumerate() {
+                if let Some(pace) = pace {
+                    let due = started + Duration::from_secs_f64((number + 1) as f64 * 0.1 / pace);
+                    tokio::time::sleep_until(due.into()).await;
+                }
+                recognizer.accept(part, number % 5 == 4).await.expect("decoded");
             }
-            recognizer.accept(part, number % 5 == 4).await.expect("decoded");
+            private.push(memory(stream(engine), "Private_Dirty:"));
+            let began = Instant::now();
+            heard.extend(normalized(&recognizer.finish().await.expect("words").text));
+            finals.push(began.elapsed());
+            seconds += utterance.len() as f64 / f64::from(SAMPLE_RATE);
         }
-        private.push(memory(stream(engine), "Private_Dirty:"));
-        let began = Instant::now();
-        let heard = recognizer.finish().await.expect("words");
-        finals.push(began.elapsed());
-        let heard: Vec<String> = normalized(&heard.text);
-        errors += edits(&recording.text, &heard);
-        words += recording.text.len();
-        seconds += recording.seconds();
+        errors += edits(&session.text, &heard);
+        words += session.text.len();
     }
     while engine.stats().in_use > 0 {
         tokio::task::yield_now().await;
@@ -123,17 +119,22 @@ fn spent_by_streams(engine: &HostedEngine) -> f64 {
     fields[13..15].iter().map(|ticks| ticks.parse::<f64>().expect("a number") / 100.0).sum()
 }
 
-fn recordings(folder: &Path) -> Vec<Recording> {
+fn sessions(folder: &Path) -> Vec<Session> {
     let manifest = std::fs::read_to_string(folder.join("manifest.jsonl")).expect("manifest.jsonl");
     let read = |line: &str| {
         let entry: serde_json::Value = serde_json::from_str(line).expect("an object a line");
-        let text = |key: &str| entry[key].as_str().expect("file and text").to_owned();
-        let mut wav = hound::WavReader::open(folder.join(text("file"))).expect("a WAV file");
-        assert_eq!((wav.spec().sample_rate, wav.spec().channels), (SAMPLE_RATE, 1), "{}", text("file"));
-        let audio = wav.samples::<i16>().map(|sample| sample.expect("16 bit")).collect();
-        Recording { audio, text: normalized(&text("text")) }
+        let files = entry["file"].as_array().cloned().unwrap_or_else(|| vec![entry["file"].clone()]);
+        let utterances =
+            files.iter().map(|file| samples(&folder.join(file.as_str().expect("a file's name")))).collect();
+        Session { utterances, text: normalized(entry["text"].as_str().expect("a text")) }
     };
     manifest.lines().map(read).collect()
+}
+
+fn samples(path: &Path) -> Vec<i16> {
+    let mut wav = hound::WavReader::open(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    assert_eq!((wav.spec().sample_rate, wav.spec().channels), (SAMPLE_RATE, 1), "{}", path.display());
+    wav.samples::<i16>().map(|sample| sample.expect("16 bit")).collect()
 }
 
 /// Lower case, letters and apostrophes only.
