@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use dalston_session_router::SessionRouter;
+use dalston_store::Archive;
 use dalston_telemetry::{Metrics, Tracers};
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -23,7 +24,7 @@ pub struct Deps {
 /// HTTP and WebSocket at the edge.
 #[derive(Debug)]
 pub struct Gateway {
-    app: App,
+    pub(crate) app: App,
 }
 
 impl Gateway {
@@ -36,7 +37,17 @@ impl Gateway {
         let auth = Authenticator::new(&config.auth, &config.stream)?;
         let Deps { router, tracers, metrics } = deps;
         let (draining, sessions) = (CancellationToken::new(), TaskTracker::new());
-        Ok(Self { app: App(Arc::new(Shared { config, auth, router, tracers, metrics, draining, sessions })) })
+        Ok(Self {
+            app: App(Arc::new(Shared { config, auth, router, tracers, metrics, archive: None, draining, sessions })),
+        })
+    }
+
+    /// Lets clients read the sessions that were kept for them.
+    #[must_use]
+    pub fn with_archive(mut self, archive: Archive) -> Self {
+        let shared = Arc::get_mut(&mut self.app.0).expect("a gateway that serves nothing yet has not been shared");
+        shared.archive = Some(archive);
+        self
     }
 
     /// Serves until `shutdown` resolves, then drains: `/readyz` says 503, sessions are asked to end and do so within
@@ -63,6 +74,8 @@ pub(crate) struct Shared {
     pub(crate) router: Arc<SessionRouter>,
     pub(crate) tracers: Tracers,
     pub(crate) metrics: Arc<Metrics>,
+    /// Sessions that were kept, if any are.
+    pub(crate) archive: Option<Archive>,
     /// Cancelled when the gateway begins to drain.
     pub(crate) draining: CancellationToken,
     /// The tasks of open sessions.

@@ -5,7 +5,12 @@ pub mod engine;
 pub mod limits;
 mod signals;
 
-use std::{io, process::ExitCode, sync::Arc, time::Duration};
+use std::{
+    io,
+    process::ExitCode,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use anyhow::{Context, Result, bail};
 use dalston_gateway::{Deps, Gateway};
@@ -16,7 +21,7 @@ use dalston_session_router::{
 use dalston_store::{Archive, Limits};
 use dalston_telemetry::{Metrics, Telemetry, tracers};
 use tokio::{net::TcpListener, task::JoinHandle};
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use self::address_book::AddressBook;
 use crate::{
@@ -62,6 +67,7 @@ async fn serve(config: Config) -> Result<()> {
     let shutdown = signals::first()?;
     let data_dir = config.settings.data_dir().map_err(|problem| ConfigError(vec![problem]))?;
     let archive = Archive::open(data_dir.join("sessions"), Limits::default()).await?;
+    let _sweeping = AbortOnDropHandle::new(tokio::spawn(sweep(archive.clone())));
     let worker = Worker::new(
         config.realtime.clone(),
         vec![engine.streaming.clone()],
@@ -72,12 +78,26 @@ async fn serve(config: Config) -> Result<()> {
     let worker = start_worker(worker, &registry, &router, shutdown.clone()).await?;
 
     let deps = Deps { router, tracers: tracers().clone(), metrics };
-    let gateway = Gateway::new(config.gateway.clone(), deps)?;
+    let gateway = Gateway::new(config.gateway.clone(), deps)?.with_archive(archive.clone());
     AddressBook { address, capabilities: &capabilities, config: &config }.print()?;
     gateway.serve(listener, shutdown.cancelled()).await?;
     worker.await.context("the realtime worker ended badly")?;
     engine.shutdown().await;
     archive.close().await.context("not every kept session reached the disk")
+}
+
+/// Removes what has been kept long enough.
+async fn sweep(archive: Archive) {
+    const EVERY: Duration = Duration::from_secs(300);
+    let mut ticks = tokio::time::interval(EVERY);
+    loop {
+        ticks.tick().await;
+        match archive.sweep(SystemTime::now()).await {
+            Ok(0) => {}
+            Ok(removed) => tracing::info!(removed, "expired sessions were removed"),
+            Err(error) => tracing::warn!(%error, "expired sessions cannot be removed now"),
+        }
+    }
 }
 
 async fn bind(config: &Config) -> Result<TcpListener> {

@@ -9,6 +9,7 @@ mod capabilities;
 mod failure;
 mod observe;
 mod probes;
+mod sessions;
 mod tokens;
 mod traces;
 
@@ -55,6 +56,8 @@ pub fn routes(limits: &HttpLimits) -> Vec<RouteInfo> {
 fn table(limits: &HttpLimits) -> Vec<Route> {
     use Access::{AnyOf, Checked, Public};
     const READ: Access = AnyOf(&[Scope::Read]);
+    /// What a caller made itself.
+    const OWN: Access = AnyOf(&[Scope::Realtime]);
     let metrics = if limits.public_metrics { Public } else { READ };
     vec![
         reads("/", Public, "this page", get(probes::start_page)),
@@ -64,6 +67,18 @@ fn table(limits: &HttpLimits) -> Vec<Route> {
         reads(STREAM_PATH, Checked, "WebSocket: live transcription", get(stream::open)),
         reads("/v1/realtime/status", READ, "what is free", get(capabilities::status)),
         reads("/v1/realtime/workers", READ, "who serves", get(capabilities::workers)),
+        reads("/v1/realtime/sessions", OWN, "your sessions that were kept", get(sessions::list)),
+        Route {
+            info: RouteInfo {
+                method: "GET, DELETE",
+                path: "/v1/realtime/sessions/{session_id}",
+                public: false,
+                about: "one of them, with its transcript",
+            },
+            access: OWN,
+            handler: get(sessions::one).delete(sessions::delete),
+        },
+        reads("/v1/realtime/sessions/{session_id}/audio", OWN, "its audio, as WAV", get(sessions::audio)),
         reads("/v1/models", READ, "what `model=` may be", get(capabilities::models)),
         reads("/v1/engines", READ, "what each engine can do", get(capabilities::engines)),
         reads("/v1/traces", AnyOf(&[Scope::Admin]), "recent traces, with --trace-ring", get(traces::list)),
