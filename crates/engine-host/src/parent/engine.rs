@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use dalston_engine_sdk::{Capabilities, EngineError, Recognizer, SAMPLE_RATE, StreamOptions, StreamingEngine};
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::config::HostConfig;
@@ -18,7 +17,6 @@ use super::supervisor::{State, Supervisor};
 pub struct HostedEngine {
     capabilities: Capabilities,
     shared: Arc<Shared>,
-    supervisor: JoinHandle<()>,
 }
 
 /// What recognisers need of their engine.
@@ -51,12 +49,10 @@ impl HostedEngine {
             orders: ordered,
             stop: stopped,
         };
+        // It ends when it is stopped, or when this engine and all its recognisers are gone.
+        tokio::spawn(supervisor.run());
         let shared = Shared { config, pool, kills, orders, state: watched, stop, next: AtomicU64::new(1) };
-        Self {
-            capabilities: Capabilities { max_streams: Some(limit), ..capabilities },
-            shared: Arc::new(shared),
-            supervisor: tokio::spawn(supervisor.run()),
-        }
+        Self { capabilities: Capabilities { max_streams: Some(limit), ..capabilities }, shared: Arc::new(shared) }
     }
 
     /// Waits until the model is loaded.
@@ -81,10 +77,11 @@ impl HostedEngine {
     }
 
     /// Ends the host and every stream, and waits until they are gone. Recognisers that are still used get errors.
-    pub async fn shutdown(self) {
+    pub async fn shutdown(&self) {
         self.shared.stop.send_replace(true);
-        // A panic of the supervisor has been reported by its runtime.
-        let _ended = self.supervisor.await;
+        let mut state = self.shared.state.clone();
+        // An error means that the supervisor is gone, and with it the host.
+        let _closed = state.wait_for(|state| *state == State::Closed).await;
     }
 }
 

@@ -122,13 +122,13 @@ impl Supervisor {
             Some(Ok(Ok(Some(Report::LoadFailed(error))))) => Some(End::NotStarted(error)),
             Some(Err(_elapsed)) => Some(End::NotStarted(EngineError::Stalled(self.config.limits.load))),
             Some(Ok(_)) => {
-                let exit = end(host).await;
+                let exit = end(host, MOMENT).await;
                 return End::NotStarted(EngineError::Died(format!("while it loaded its model: {exit}")));
             }
             None => Some(End::Stopped),
         };
         if let Some(failure) = failure {
-            end(host).await;
+            end(host, Duration::ZERO).await;
             return failure;
         }
         tracing::info!(pid = host.pid, seconds = began.elapsed().as_secs_f64(), "engine host is ready");
@@ -139,7 +139,9 @@ impl Supervisor {
         let stop = self.serve(&host, &mut entries).await;
         // Whoever is told now must not find a host that is no more.
         self.state.send_replace(State::Starting);
-        let exit = end(host).await;
+        // Whoever closed the socket is ending; anybody else is ended.
+        let patience = if matches!(stop, Err(None)) { MOMENT } else { Duration::ZERO };
+        let exit = end(host, patience).await;
         let Err(reason) = stop else { return End::Stopped };
         let reason = reason.unwrap_or_else(|| format!("host ended: {exit}"));
         while let Ok(order) = self.orders.try_recv() {
@@ -233,13 +235,14 @@ async fn order(
     }
 }
 
-/// Ends the host and says how it ended.
-async fn end(mut host: HostProcess) -> String {
+/// What a host that is ending by itself gets, so that it can be said how it ended.
+const MOMENT: Duration = Duration::from_millis(200);
+
+/// Ends the host, after a while if it does not do so itself, and says how it ended.
+async fn end(mut host: HostProcess, patience: Duration) -> String {
     /// A killed process is gone in milliseconds, unless the kernel holds it.
     const LONGEST: Duration = Duration::from_secs(5);
-    /// One that is ending by itself shall say how.
-    const MOMENT: Duration = Duration::from_millis(200);
-    let exit = match timeout(MOMENT, &mut host.exit).await {
+    let exit = match timeout(patience, &mut host.exit).await {
         Ok(exit) => Ok(exit),
         Err(_elapsed) => {
             host.kill();

@@ -1,3 +1,6 @@
+use std::time::Duration;
+
+use dalston_engine_sdk::Word;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
