@@ -1,7 +1,7 @@
 //! Dalston: a speech-to-text server you can see into.
 //!
 //! This crate is the command line: what can be typed ([`cli`]), what a server is told ([`config`]), and the putting together of
-//! a server out of its parts ([`serve`]). The parts themselves are the other crates.
+//! a server out of its parts. The parts themselves are the other crates.
 
 #![forbid(unsafe_code)]
 
