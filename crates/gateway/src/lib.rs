@@ -28,3 +28,5 @@ pub use api::{RouteInfo, routes};
 pub use config::{GatewayConfig, HttpLimits, StreamLimits};
 pub use error::GatewayError;
 pub use gateway::{Deps, Gateway};
+#[doc(hidden)]
+pub use stream::echo;

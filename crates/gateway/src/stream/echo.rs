@@ -1,6 +1,7 @@
 //! A WebSocket that gives back what it gets, for conformance suites.
 //!
-//! Connections, handshake and limits are those of live sessions; only the session is missing. No release of the server serves it.
+//! Connections, handshake and limits are those of live sessions; only the session is missing. The server itself never
+//! serves it.
 
 use std::future::poll_fn;
 
@@ -19,12 +20,7 @@ use tokio_tungstenite::tungstenite::{
 };
 
 use super::upgrade::{Socket, Upgrade, Upgrading};
-use crate::{
-    Gateway, StreamLimits,
-    api::Failure,
-    gateway::App,
-    server,
-};
+use crate::{Gateway, StreamLimits, api::Failure, gateway::App, server};
 
 /// Serves echoes at `/` until `shutdown` resolves, with the gateway's settings but without asking for a key.
 pub async fn serve(gateway: Gateway, listener: TcpListener, shutdown: impl Future<Output = ()>) {

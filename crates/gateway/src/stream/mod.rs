@@ -4,6 +4,7 @@
 //! does show an `error` event and a close code. Only what is no WebSocket at all is answered in HTTP.
 
 mod clock;
+pub mod echo;
 mod held;
 mod outbox;
 mod pump;
