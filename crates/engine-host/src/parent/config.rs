@@ -81,7 +81,7 @@ impl Default for Limits {
             max_streams: NonZeroUsize::new(cores * 4).unwrap_or(NonZeroUsize::MIN),
             wait: Duration::from_secs(5),
             answer: Duration::from_secs(4),
-            finish: Duration::from_secs(8),
+            finish: Duration::from_secs(12),
             fork: Duration::from_secs(4),
             load: Duration::from_secs(60),
             replays: 2,
