@@ -26,7 +26,7 @@ impl EndedSpans {
         Self(Arc::new(Places { queue, ring }))
     }
 
-    fn take(&self, component: Component, span: SpanData) {
+    pub(crate) fn take(&self, component: Component, span: SpanData) {
         match (&self.0.queue, &self.0.ring) {
             (Some(queue), Some(ring)) => {
                 ring.insert(component, span.clone());

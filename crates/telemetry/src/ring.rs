@@ -105,14 +105,7 @@ impl TraceRing {
         }
         let trace_id = span.span_context.trace_id();
         let mut traces = self.0.traces.lock();
-        let over_share = traces
-            .by_id
-            .get(&trace_id)
-            .is_some_and(|kept| kept.spans.len() >= limits.spans.div_ceil(4) || kept.bytes >= limits.bytes.div_ceil(4));
-        if over_share && is_sample(&span) {
-            return;
-        }
-        traces.push(trace_id, component, span, bytes);
+        traces.push(trace_id, component, span, bytes, limits);
         while traces.spans > limits.spans || traces.bytes > limits.bytes {
             traces.evict_oldest();
         }
@@ -120,9 +113,13 @@ impl TraceRing {
 }
 
 impl Traces {
-    fn push(&mut self, trace_id: TraceId, component: Component, span: SpanData, bytes: usize) {
-        self.clock += 1;
+    fn push(&mut self, trace_id: TraceId, component: Component, span: SpanData, bytes: usize, limits: RingLimits) {
         let kept = self.by_id.entry(trace_id).or_default();
+        let over_share = kept.spans.len() >= limits.spans.div_ceil(4) || kept.bytes >= limits.bytes.div_ceil(4);
+        if over_share && is_sample(&span) {
+            return;
+        }
+        self.clock += 1;
         kept.spans.push((component, span));
         kept.bytes += bytes;
         kept.touched = self.clock;

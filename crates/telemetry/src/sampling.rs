@@ -5,6 +5,7 @@
 //! operations in expectation, with variance `n (1-p)/p` for the `n` ordinary ones. The coin is tossed before anything is
 //! made; there is no counter modulo `n`, which would alias with whatever repeats and give short sessions nothing.
 
+use opentelemetry::trace::SpanId;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
@@ -80,6 +81,11 @@ impl Tally {
 /// The generator of one session; `seed` is given by tests only.
 pub(crate) fn generator(seed: Option<u64>) -> SmallRng {
     SmallRng::seed_from_u64(seed.unwrap_or_else(rand::random))
+}
+
+/// An id for a span of that session: ids are unique within a trace, where zero means none.
+pub(crate) fn span_id(rng: &mut SmallRng) -> SpanId {
+    SpanId::from(rng.next_u64().max(1))
 }
 
 #[cfg(test)]

@@ -44,8 +44,19 @@ impl Lap {
         Self(Some((start, end)))
     }
 
-    fn took(self) -> Option<Duration> {
-        self.0.map(|(start, end)| end.saturating_duration_since(start))
+    /// Its start and end; an empty one is over in the moment in which it is told.
+    #[inline]
+    fn or_now(self) -> (Instant, Instant) {
+        self.0.unwrap_or_else(|| {
+            let now = Instant::now();
+            (now, now)
+        })
+    }
+
+    /// Whether it lasted longer than this. Asked for every chunk: an addition is cheaper than the difference.
+    #[inline]
+    fn exceeds(self, limit: Duration) -> bool {
+        self.0.is_some_and(|(start, end)| start.checked_add(limit).is_some_and(|due| end > due))
     }
 }
 
@@ -114,7 +125,7 @@ impl SessionTrace {
 
     /// The session was drained and closed.
     pub fn close(&mut self, lap: Lap, outcome: SessionOutcome, close_code: u16) {
-        if let Some(traced) = &self.0 {
+        if let Some(traced) = &mut self.0 {
             traced.close(lap, outcome, close_code);
         }
     }

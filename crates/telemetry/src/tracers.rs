@@ -2,9 +2,10 @@
 
 use std::sync::{Arc, OnceLock};
 
+use opentelemetry::InstrumentationScope;
 use opentelemetry::trace::TracerProvider;
 use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
+use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider, SpanData};
 
 use crate::component::{Component, ServiceNames};
 use crate::export::{ExporterThread, SpanCounters};
@@ -17,6 +18,8 @@ use crate::{TelemetryError, TelemetryGuard};
 
 static INSTALLED: OnceLock<Tracers> = OnceLock::new();
 static OFF: Tracers = Tracers::off();
+/// Instrumentation scope: all spans are the product's own.
+const SCOPE: &str = "dalston";
 
 /// The tracers of this process: what [`configure_tracing`](crate::configure_tracing) installed, or [`Tracers::off`].
 pub fn tracers() -> &'static Tracers {
@@ -62,9 +65,10 @@ impl Tracers {
                 .with_sampler(ComponentSampler::new(options.sampler, component.is_public_edge()))
                 .with_span_processor(RoutingProcessor::new(component, ended.clone()))
                 .build()
-                .tracer("dalston")
+                .tracer(SCOPE)
         });
-        let pipeline = Pipeline { tracers, coins: Coins::new(options.rates), ring };
+        let scope = InstrumentationScope::builder(SCOPE).build();
+        let pipeline = Pipeline { tracers, coins: Coins::new(options.rates), ring, ended, scope };
         Ok((Self(Some(SharedPipeline(Arc::new(pipeline)))), TelemetryGuard::new(exporter)))
     }
 
@@ -92,6 +96,9 @@ struct Pipeline {
     tracers: [SdkTracer; 4],
     coins: Coins,
     ring: Option<TraceRing>,
+    /// Where spans go that were made after the fact.
+    ended: EndedSpans,
+    scope: InstrumentationScope,
 }
 
 impl SharedPipeline {
@@ -99,14 +106,23 @@ impl SharedPipeline {
         &self.0.tracers[component.index()]
     }
 
-    #[inline]
+    /// The scope of every span.
+    pub(crate) fn scope(&self) -> InstrumentationScope {
+        self.0.scope.clone()
+    }
+
+    /// Takes a span that was made after the fact.
+    pub(crate) fn take(&self, component: Component, span: SpanData) {
+        self.0.ended.take(component, span);
+    }
+
     pub(crate) fn coins(&self) -> &Coins {
         &self.0.coins
     }
 }
 
 /// The coins of every session.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Coins {
     pub(crate) chunk: Coin,
     pub(crate) vad: Coin,

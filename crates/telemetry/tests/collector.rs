@@ -120,10 +120,11 @@ fn session_start_arrives_while_the_session_is_open() {
 fn shutdown_delivers_everything_that_was_queued() {
     let collector = Collector::start();
     let (tracers, guard, counters) = pipeline(&options(&collector.endpoint));
-    session(&tracers, 5000);
+    // Several batches, and few enough for an unoptimised build on a busy machine within the deadline of a shutdown.
+    session(&tracers, 1_500);
     guard.shutdown();
-    assert_eq!(collector.spans().len(), 5004);
-    assert_eq!(counters.exported.get(), 5004);
+    assert_eq!(collector.spans().len(), 1_504);
+    assert_eq!(counters.exported.get(), 1_504);
     assert_eq!(counters.dropped(), 0);
 }
 
