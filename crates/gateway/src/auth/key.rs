@@ -144,13 +144,6 @@ impl ApiKey {
     pub fn record(&self) -> &KeyRecord {
         &self.record
     }
-
-    /// The same as TOML, to be added to the configuration below `[gateway.auth]`, as `keys = […]` there.
-    pub fn config_line(&self) -> String {
-        let scopes: Vec<String> = self.record.scopes.iter().map(|scope| format!("{:?}", scope.as_str())).collect();
-        let hash = BASE64.encode(self.record.hash.0);
-        format!("keys = [{{ id = \"{}\", hash = \"{hash}\", scopes = [{}] }}]", self.record.id, scopes.join(", "))
-    }
 }
 
 impl fmt::Debug for ApiKey {

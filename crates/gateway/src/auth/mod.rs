@@ -175,7 +175,9 @@ mod tests {
     fn the_configuration_of_a_new_key_lets_that_key_in_and_no_other() {
         let secret = ServerSecret::generate();
         let key = ApiKey::generate(&secret, vec![Scope::Realtime]);
-        let text = format!("mode = \"keys\"\nserver_secret = \"{}\"\n{}", secret.expose(), key.config_line());
+        let record = toml::to_string(key.record()).unwrap();
+        assert!(!record.contains(key.expose().splitn(3, '_').nth(2).unwrap()), "the secret is in the record");
+        let text = format!("mode = \"keys\"\nserver_secret = \"{}\"\n[[keys]]\n{record}", secret.expose());
         let config: AuthConfig = toml::from_str(&text).unwrap();
         let auth = Authenticator::new(&config, &StreamLimits::default()).unwrap();
 

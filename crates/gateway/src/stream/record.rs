@@ -15,6 +15,8 @@ pub(super) struct Record {
     pub(super) session_id: SessionId,
     pub(super) request_id: RequestId,
     pub(super) span: Span,
+    /// Whose session it is, once that is known.
+    pub(super) tenant: Option<Arc<str>>,
     metrics: Arc<Metrics>,
     began: Instant,
     is_open: bool,
@@ -26,7 +28,7 @@ impl Record {
         let session_id = SessionId::generate();
         span.label(key::SESSION_ID, session_id.as_str());
         span.label(key::REQUEST_ID, request_id.as_str());
-        Self { session_id, request_id, span, metrics, began: Instant::now(), is_open: false, ended: None }
+        Self { session_id, request_id, span, tenant: None, metrics, began: Instant::now(), is_open: false, ended: None }
     }
 
     /// What the client asked for.
@@ -70,10 +72,11 @@ impl Drop for Record {
             let (session_id, request_id) = (&self.session_id, &self.request_id);
             let (seconds, is_fault) = (self.began.elapsed().as_secs_f64(), outcome.is_server_fault());
             let (outcome, Tally { audio_bytes, messages_in, events_out, coalesced }) = (outcome.as_str(), tally);
+            let tenant = self.tenant.as_deref();
             macro_rules! line {
                 ($level:ident) => {
                     $level!(
-                        %request_id, %session_id, outcome, cause, close_code = code, seconds, audio_bytes, messages_in,
+                        %request_id, %session_id, tenant, outcome, cause, close_code = code, seconds, audio_bytes, messages_in,
                         events_out, coalesced, "session ended"
                     )
                 };

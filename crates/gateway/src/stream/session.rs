@@ -6,7 +6,7 @@ use dalston_protocol::{
     ApiError, ErrorCode, RequestId,
     realtime::{ParsedQuery, ServerMessage, SessionConfig, parse_query},
 };
-use dalston_session_router::{Allocated, SessionRequest};
+use dalston_session_router::{Allocated, LeaseGuard, SessionRequest, link::SessionChannel};
 use dalston_telemetry::Span;
 use tokio::time::timeout;
 use tracing::Instrument;
@@ -41,7 +41,8 @@ impl Opening {
         caller: Result<Principal, ApiError>,
         query: &[(String, String)],
     ) -> Box<Self> {
-        let record = Record::new(span, request_id, app.metrics.clone());
+        let mut record = Record::new(span, request_id, app.metrics.clone());
+        record.tenant = caller.as_ref().ok().map(Principal::tenant);
         let wanted = caller.and_then(|caller| want(app, &caller, query));
         if let Ok(wanted) = &wanted {
             record.asked(&wanted.config);
@@ -87,8 +88,8 @@ pub(super) async fn run(app: App, upgrading: Upgrading, opening: Box<Opening>) {
         Err(error) => Err(error),
     };
     let (verdict, tally) = match begun {
-        Ok((Allocated { channel, lease, .. }, _seat, notice)) => {
-            let pump = Pump::new(limits, &app.metrics, socket, channel, notice);
+        Ok(Begun { channel, lease, notice, _seat }) => {
+            let mut pump = Pump::new(limits, &app.metrics, socket, channel, notice);
             pump.run(lease, &app.draining, app.config.http.drain_timeout).await
         }
         Err(error) => Pump::refusing(limits, &app.metrics, socket, &error).part().await,
@@ -96,7 +97,13 @@ pub(super) async fn run(app: App, upgrading: Upgrading, opening: Box<Opening>) {
     record.end(verdict, tally);
 }
 
-type Begun = (Allocated, SessionSeat, Option<Box<ServerMessage>>);
+/// A session that has its worker.
+struct Begun {
+    channel: SessionChannel,
+    lease: LeaseGuard,
+    notice: Option<Box<ServerMessage>>,
+    _seat: SessionSeat,
+}
 
 /// Finds a worker, under the session's span.
 async fn begin(app: &App, record: &mut Record, wanted: Wanted) -> Result<Begun, ApiError> {
@@ -111,7 +118,8 @@ async fn begin(app: &App, record: &mut Record, wanted: Wanted) -> Result<Begun, 
         () = app.draining.cancelled() => return Err(going_down()),
     };
     record.opened(&allocated);
-    Ok((allocated, seat, notice))
+    let Allocated { channel, lease, .. } = allocated;
+    Ok(Begun { channel, lease, notice, _seat: seat })
 }
 
 fn going_down() -> ApiError {

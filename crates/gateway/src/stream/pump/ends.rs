@@ -79,9 +79,13 @@ impl Pump<'_> {
         }
         self.decide(Verdict::closed_by_client(frame.map(|frame| frame.code.into())));
         self.outbox.clear();
-        self.parting = Parting::Echoing;
-        self.flushing = true;
         self.hang_up(now);
+        if self.writable {
+            self.parting = Parting::Echoing;
+            self.flushing = true;
+        } else {
+            self.socket = None;
+        }
     }
 
     pub(super) fn client_gone(&mut self, cause: &'static str, now: Instant) {
@@ -136,6 +140,14 @@ impl Pump<'_> {
         self.decide(Verdict::worker_lost(cause));
         self.tell(&ApiError::new(ErrorCode::Internal, "the worker of this session was lost; connect again"));
         self.worker_ended();
+    }
+
+    /// The close frame may go.
+    pub(super) fn slot_is_free(&mut self) {
+        self.parting = match std::mem::replace(&mut self.parting, Parting::Not) {
+            Parting::Waiting(frame) => Parting::Queued(frame),
+            other => other,
+        };
     }
 
     pub(super) fn worker_ended(&mut self) {

@@ -188,7 +188,7 @@ impl<'a> Pump<'a> {
 
     /// Runs the session to its end. The lease ends with the worker's part in it.
     pub(super) async fn run(
-        mut self,
+        &mut self,
         lease: LeaseGuard,
         draining: &CancellationToken,
         drain_timeout: Duration,
@@ -213,14 +213,12 @@ impl<'a> Pump<'a> {
             .await;
         }
         let _ = timeout(RELEASE, lease.release()).await;
-        if let Parting::Waiting(frame) = self.parting {
-            self.parting = Parting::Queued(frame);
-        }
+        self.slot_is_free();
         self.part().await
     }
 
     /// Gives the client what is left for it, and the closing handshake.
-    pub(super) async fn part(mut self) -> (Verdict, Tally) {
+    pub(super) async fn part(&mut self) -> (Verdict, Tally) {
         {
             let mut alarm = pin!(sleep_until(Instant::now() + self.limits.close_timeout));
             poll_fn(|cx| {
