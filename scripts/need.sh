@@ -28,5 +28,14 @@ if ! command -v apt-get >/dev/null; then
 fi
 
 echo "installing with apt-get: ${missing[*]}" >&2
-"${as_root[@]}" apt-get update -qq
-"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >&2
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+install() {
+  "${as_root[@]}" apt-get update -qq &&
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
+}
+# Hundreds of lines that say nothing, unless it fails.
+if ! install >"$log" 2>&1; then
+  cat "$log" >&2
+  exit 1
+fi
