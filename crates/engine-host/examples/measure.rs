@@ -60,7 +60,7 @@ async fn run(engine: &HostedEngine, profile: Profile, sessions: &[Session], pace
     while engine.stats().in_use > 0 {
         tokio::task::yield_now().await;
     }
-    let spent_before = spent_by_streams(engine);
+    let (spent_before, replays_before) = (spent_by_streams(engine), engine.stats().replays);
     let (mut errors, mut words, mut seconds) = (0, 0, 0.0);
     let (mut finals, mut private) = (Vec::new(), Vec::new());
     for session in sessions {
@@ -97,7 +97,7 @@ async fn run(engine: &HostedEngine, profile: Profile, sessions: &[Session], pace
     };
     println!(
         "{profile:?}: WER {:.1} % ({errors}/{words}), CPU {:.3} of real time, fork and first answer p50 {} p95 {} ms, \
-         final p50 {} p95 {} max {} ms, private p50 {} max {} MB",
+         final p50 {} p95 {} max {} ms, private p50 {} max {} MB, {} replays",
         100.0 * f64::from(errors) / words as f64,
         spent / seconds,
         at(&forks, 0.5),
@@ -107,6 +107,7 @@ async fn run(engine: &HostedEngine, profile: Profile, sessions: &[Session], pace
         at(&finals, 1.0),
         private[private.len() / 2],
         private[private.len() - 1],
+        engine.stats().replays - replays_before,
     );
 }
 

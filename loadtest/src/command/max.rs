@@ -1,6 +1,6 @@
 //! `max`: the most sessions at which all is well.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use clap::Args;
 
@@ -12,11 +12,10 @@ use crate::{
     report::{Report, Value},
     stage::Stage,
     tally::Tally,
-    witness::Said,
 };
 
 /// Finds the most sessions at once whose finals come within a budget, without any fault: doubles until it fails, then halves the
-/// gap.
+/// gap. `--seconds` is how long all of them speak together in each try.
 #[derive(Debug, Clone, Args)]
 pub struct Max {
     #[command(flatten)]
@@ -33,11 +32,13 @@ pub struct Max {
     /// Stops when the gap is at most this share of the answer.
     #[arg(long, default_value_t = 0.05, value_parser = super::positive)]
     precision: f64,
+    /// How often a number must fail to count as too many: a machine may have had other things to do. All tries are shown.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=10))]
+    attempts: u8,
 }
 
 /// One try.
 struct Try {
-    sessions: usize,
     ok: bool,
     row: Vec<Value>,
 }
@@ -49,34 +50,27 @@ impl Max {
     /// When there is no audio, or this machine cannot hold so many connections.
     pub async fn run(&self, stage: Arc<Stage>) -> anyhow::Result<Report> {
         descriptors::need(self.to)?;
-        let track = self.audio.track()?;
-        let alone = Arc::new(Tally::default());
-        let mut load = Load { sessions: 1, track, speed: self.audio.pace, ramp: Duration::ZERO, expected: None };
-        let reference = load.reference(&stage, &alone).await;
-        let about =
-            format!("{:.0} s of audio at pace {}, p99 within {} ms", load.track.seconds, load.speed, self.budget_ms);
+        let about = format!("p99 of finals within {} ms of the endpointing time, without any fault", self.budget_ms);
         let mut report = Report::new("max", about);
-        let works = alone.fault_count() == 0 && !reference.is_empty();
-        report.check("a session that streams alone has finals and no fault", works, || "it has not".into());
-
-        if !works {
-            return Ok(report);
-        }
         let mut tries = Vec::new();
         let (mut good, mut bad) = (0, None);
-        let mut next = self.from.clamp(1, self.to);
-        loop {
-            let tried = self.attempt(&stage, &mut load, next, &reference).await;
-            if tried.ok {
-                good = tried.sessions;
+        let mut next = Some(self.from.clamp(1, self.to));
+        while let Some(sessions) = next {
+            let mut ok = false;
+            for _ in 0..self.attempts {
+                let tried = self.attempt(&stage, sessions).await?;
+                tries.push(tried.row);
+                ok = tried.ok;
+                if ok {
+                    break;
+                }
+            }
+            if ok {
+                good = sessions;
             } else {
-                bad = Some(tried.sessions);
+                bad = Some(sessions);
             }
-            tries.push(tried.row);
-            match self.next(good, bad) {
-                Some(sessions) => next = sessions,
-                None => break,
-            }
+            next = self.next(good, bad);
         }
         let heads = vec![
             "sessions",
@@ -108,20 +102,24 @@ impl Max {
         }
     }
 
-    async fn attempt(&self, stage: &Stage, load: &mut Load, sessions: usize, reference: &Arc<[Said]>) -> Try {
-        load.sessions = sessions;
-        load.ramp = usual_ramp(sessions);
-        load.expected = Some(Arc::clone(reference));
+    async fn attempt(&self, stage: &Stage, sessions: usize) -> anyhow::Result<Try> {
+        let ramp = usual_ramp(sessions);
+        let track = self.audio.track_beyond(ramp)?;
+        let mut load = Load { sessions, track, speed: self.audio.pace, ramp, expected: None };
+        let alone = Arc::new(Tally::default());
+        load.expected = Some(load.reference(stage, &alone).await);
         let streamed = load.stream(stage, &format!("max {sessions}")).await;
         let tally = &streamed.tally;
         let millis = |moment, share| tally.latency(moment).quantile(share).as_secs_f64() * 1_000.0;
         let p99 = millis(Moment::BeyondEndpointing, 0.99);
-        let faults = tally.fault_count();
+        let faults = alone.fault_count() + tally.fault_count();
         let came = tally.latency(Moment::BeyondEndpointing).count() > 0;
         let ok = came && faults == 0 && p99 <= self.budget_ms;
-        let plateau = streamed.plateau.map_or((0.0, 0.0), |plateau| {
+        let unknown = || Value::Text("?".into());
+        let (cores, each) = streamed.plateau.map_or((unknown(), unknown()), |plateau| {
             let cores = plateau.server_cpu.as_secs_f64() / plateau.lasted.as_secs_f64();
-            (cores, 1_000.0 * cores / (sessions as f64 * load.speed))
+            let each = 1_000.0 * cores / (sessions as f64 * load.speed);
+            (Value::Number(cores, ""), Value::Number(each, ""))
         });
         let row = vec![
             Value::Count(sessions as u64),
@@ -129,11 +127,11 @@ impl Max {
             Value::Number(millis(Moment::BeyondEndpointing, 0.5), ""),
             Value::Number(p99, ""),
             Value::Count(faults),
-            Value::Number(plateau.0, ""),
-            Value::Number(plateau.1, ""),
+            cores,
+            each,
             Value::Number(millis(Moment::Wake, 0.99), ""),
         ];
-        Try { sessions, ok, row }
+        Ok(Try { ok, row })
     }
 }
 

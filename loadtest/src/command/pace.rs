@@ -40,6 +40,9 @@ pub struct PaceArgs {
     max_final_ms: Option<f64>,
 }
 
+/// Seconds of the generated signal.
+const USUAL_SECONDS: f64 = 60.0;
+
 /// What is streamed, and how fast.
 #[derive(Debug, Clone, Args)]
 pub struct AudioArgs {
@@ -70,18 +73,31 @@ pub enum Words {
 }
 
 impl AudioArgs {
-    /// The audio, cut.
+    /// The audio of one session, cut.
     ///
     /// # Errors
     /// When the file cannot be used.
     pub fn track(&self) -> anyhow::Result<Arc<Track>> {
+        self.track_of(self.seconds)
+    }
+
+    /// As much audio as keeps every session speaking for so long after the last of them has begun.
+    ///
+    /// # Errors
+    /// When the file cannot be used.
+    pub fn track_beyond(&self, ramp: Duration) -> anyhow::Result<Arc<Track>> {
+        let seconds = self.seconds.unwrap_or(USUAL_SECONDS);
+        self.track_of(Some(seconds + ramp.as_secs_f64() * self.pace))
+    }
+
+    fn track_of(&self, seconds: Option<f64>) -> anyhow::Result<Arc<Track>> {
         let frame = Duration::from_millis(self.frame_ms);
         let longest = 24.0 * 3_600.0;
-        ensure!(self.seconds.is_none_or(|seconds| (0.1..=longest).contains(&seconds)), "--seconds is 0.1 to {longest}");
+        ensure!(seconds.is_none_or(|seconds| (0.1..=longest).contains(&seconds)), "--seconds is 0.1 to {longest}");
         let track = match &self.file {
-            Some(file) => Track::read(file, self.seconds, frame)?,
+            Some(file) => Track::read(file, seconds, frame)?,
             None => {
-                let seconds = self.seconds.unwrap_or(60.0);
+                let seconds = seconds.unwrap_or(USUAL_SECONDS);
                 let mut samples = quantised(&speech(seconds as f32, self.seed).wave);
                 samples.truncate((seconds * f64::from(signal::RATE)) as usize);
                 Track::new(&samples, signal::RATE, frame)?

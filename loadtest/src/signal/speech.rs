@@ -81,8 +81,12 @@ impl Voice {
         }
     }
 
+    /// Not quite silent: there is a room around every microphone.
     fn pause(&mut self, seconds: f32) {
-        self.wave.resize(self.wave.len() + samples_of(seconds), 0.0);
+        for _ in 0..samples_of(seconds) {
+            let air = 0.0005 * self.random.bipolar();
+            self.wave.push(air);
+        }
     }
 
     /// Six to sixteen syllables on a falling melody.
@@ -92,13 +96,14 @@ impl Voice {
         for n in 0..syllables {
             let fall = 1.15 - 0.3 * n as f32 / syllables as f32;
             let stress = self.random.between(0.95, 1.12);
-            if n > 0 {
-                match self.random.unit() {
-                    // A fricative, a closure with its burst, or a sonorant, which needs nothing.
-                    x if x < 0.5 => self.hiss(),
-                    x if x < 0.7 => self.stop(),
-                    _ => {}
-                }
+            match self.random.unit() {
+                _ if n == 0 => {}
+                // What tells a voice from music soonest is the change between vowels and fricatives.
+                _ if n <= 2 => self.hiss(),
+                // A fricative, a closure with its burst, or a sonorant, which needs nothing.
+                x if x < 0.5 => self.hiss(),
+                x if x < 0.7 => self.stop(),
+                _ => {}
             }
             self.syllable(base * fall * stress);
         }
@@ -107,7 +112,7 @@ impl Voice {
     fn syllable(&mut self, hertz: f32) {
         let target = self.random.one_of(&VOWELS);
         let from = self.vowel;
-        let length = samples_of(self.random.between(0.11, 0.22));
+        let length = samples_of(self.random.between(0.10, 0.17));
         let glide = self.random.between(-0.35, 0.25);
         for n in 0..length {
             let t = n as f32 / length as f32;
