@@ -1,12 +1,7 @@
 //! Support for whole-system tests: start the real binary, receive its spans, watch its log.
 
 #[path = "../../crates/telemetry/tests/support/mod.rs"]
-#[allow(
-    missing_docs,
-    dead_code,
-    clippy::unwrap_used,
-    reason = "a test's support, shared with the telemetry crate's own"
-)]
+#[allow(missing_docs, clippy::unwrap_used, reason = "a test's support, shared with the telemetry crate's own")]
 pub mod collector;
 pub mod log;
 pub mod server;
