@@ -16,7 +16,7 @@ async fn no_slot_is_used(server: &Server) {
         let status = server.get("/v1/realtime/status").json();
         let workers = server.get("/v1/realtime/workers").json();
         let used: u64 =
-            workers["workers"].as_array().expect("workers").iter().map(|w| w["used"].as_u64().unwrap()).sum();
+            workers["workers"].as_array().expect("workers").iter().map(|w| w["used"].as_u64().expect("a number")).sum();
         if used == 0 {
             return;
         }
