@@ -10,8 +10,9 @@ use crate::decoder::Decoder;
 use crate::hypothesis::{HINT, JOINT};
 use crate::letters;
 
-/// How much likelier a hint is than a word would be if all words were equally likely. With 1 hints are not heard; from 10
-/// to 10,000 the results are alike; the more, the more is taken for a hint that was none.
+/// How much likelier a hint is than a word would be if all words were equally likely. A trial, not a tuned value: on three
+/// synthetic sentences weight 1 brought no hint out, and 10 to 10,000 brought out the same one. How often a hint is heard
+/// that was not said has not been measured.
 const WEIGHT: f32 = 100.0;
 /// Hints beyond this are left out: each makes the search larger.
 const MOST_HINTS: usize = 200;
