@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use dalston_client::{ApiKey, Endpoint};
-use dalston_protocol::realtime::SessionConfig;
+use dalston_protocol::realtime::{Retention, SessionConfig};
 
 use crate::{config::Flag, stream::RawEncoding};
 
@@ -155,6 +155,12 @@ pub struct StreamArgs {
     /// Ask for words with times (in JSON; subtitles always have them)
     #[arg(long)]
     word_timestamps: bool,
+    /// Days that the server keeps the transcript, -1 for ever [default: it is not kept]
+    #[arg(long, value_name = "DAYS", value_parser = retention, allow_negative_numbers = true)]
+    retention: Option<Retention>,
+    /// Keep the audio with it
+    #[arg(long, requires = "retention")]
+    store_audio: bool,
     /// What raw audio is
     #[arg(long, value_enum)]
     pub encoding: Option<RawEncoding>,
@@ -176,6 +182,8 @@ impl StreamArgs {
             model: self.model.clone(),
             word_timestamps: self.word_timestamps || self.output == TranscriptOutput::Srt,
             vocabulary: self.vocabulary.clone(),
+            retention: self.retention.unwrap_or_default(),
+            store_audio: self.store_audio,
             ..SessionConfig::default()
         };
         config.language = self.language.clone().unwrap_or(config.language);
@@ -243,6 +251,11 @@ fn pace(text: &str) -> Result<f64, String> {
     const FASTEST: f64 = 1000.0;
     let factor = text.parse().ok().filter(|factor| (0.0..=FASTEST).contains(factor));
     factor.ok_or_else(|| format!("a number from 0 to {FASTEST}, where 0 is as fast as the server takes it"))
+}
+
+fn retention(text: &str) -> Result<Retention, String> {
+    let days: i32 = text.parse().map_err(|_| "a number of days".to_owned())?;
+    Retention::try_from(days)
 }
 
 fn trace_id(text: &str) -> Result<String, String> {

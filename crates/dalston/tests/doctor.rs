@@ -42,7 +42,7 @@ fn every_problem_has_its_fix() {
         ("address", "problem"),
         ("collector", "warning"),
         ("engine", "warning"),
-        ("data directory", "warning"),
+        ("data directory", "problem"),
     ] {
         assert_eq!(status(&findings, check), expected, "{}", ended.out);
     }

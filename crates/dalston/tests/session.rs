@@ -127,6 +127,20 @@ fn what_goes_wrong_is_said_with_what_to_do() {
 }
 
 #[test]
+fn a_session_is_kept_when_asked_for_and_only_then() {
+    let home = Home::new();
+    let data = home.path("data");
+    let server = home.serve(&["--data-dir", &data]);
+    stream(&home, &server, &[]).succeeded();
+    stream(&home, &server, &["--retention", "7", "--store-audio"]).succeeded();
+    server.signal("TERM");
+    assert_eq!(server.end().0, Some(0));
+    let found = Command::new("find").args([&data, "-name", "*.wav"]).output().unwrap();
+    let audio = String::from_utf8(found.stdout).unwrap();
+    assert_eq!(audio.lines().count(), 1, "{audio}");
+}
+
+#[test]
 fn silence_is_no_error_unless_words_were_expected() {
     let home = Home::new();
     let server = home.serve(&[]);

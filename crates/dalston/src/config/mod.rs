@@ -13,7 +13,7 @@ mod table;
 mod tracing;
 mod value;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use dalston_gateway::GatewayConfig;
 use dalston_realtime::RealtimeConfig;
@@ -46,6 +46,8 @@ pub struct Config {
     pub settings: Settings,
     /// Their texts and where each was found.
     pub layers: Layers,
+    /// Where the server keeps what must outlive it.
+    pub data_dir: PathBuf,
     /// What the gateway is told.
     pub gateway: GatewayConfig,
     /// What the realtime worker is told.
@@ -66,13 +68,14 @@ pub fn load(
     let (settings, layers, mut problems) = read(file, variables, flags);
     let gateway = settings.gateway(&layers);
     let telemetry = tracing::options(&settings, &layers);
+    let data_dir = settings.data_dir().map_err(|problem| problems.push(problem));
     if let Err(problem) = &gateway {
         let is_certain = !problems.iter().any(|earlier| earlier.is_unread("gateway.auth") || earlier.is_unread("bind"));
         problems.extend(is_certain.then(|| problem.clone()));
     }
-    match (gateway, telemetry) {
-        (Ok(gateway), Ok(telemetry)) if problems.is_empty() => {
-            Ok(Config { realtime: settings.realtime(), settings, layers, gateway, telemetry })
+    match (gateway, telemetry, data_dir) {
+        (Ok(gateway), Ok(telemetry), Ok(data_dir)) if problems.is_empty() => {
+            Ok(Config { realtime: settings.realtime(), settings, layers, data_dir, gateway, telemetry })
         }
         _ => Err(ConfigError(problems)),
     }

@@ -60,7 +60,7 @@ pub fn data_dir(settings: &Settings) -> Finding {
         Err(error) => error.to_string(),
     };
     let fix = "give it to the server's user, or choose another with --data-dir";
-    Finding::warning("data directory", format!("{}: {refusal}", there.display()), fix)
+    Finding::problem("data directory", format!("{}: {refusal}", there.display()), fix)
 }
 
 /// Whether the kernel lets the server have a socket per session.

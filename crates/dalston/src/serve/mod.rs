@@ -26,7 +26,7 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use self::address_book::AddressBook;
 use crate::{
     cli::ServeArgs,
-    config::{self, Config, ConfigError},
+    config::{self, Config},
 };
 
 /// Runs a server until it is told to stop.
@@ -65,8 +65,7 @@ async fn serve(config: Config) -> Result<()> {
     let router = Arc::new(router);
 
     let shutdown = signals::first()?;
-    let data_dir = config.settings.data_dir().map_err(|problem| ConfigError(vec![problem]))?;
-    let archive = Archive::open(data_dir.join("sessions"), Limits::default()).await?;
+    let archive = Archive::open(config.data_dir.join("sessions"), Limits::default()).await?;
     let _sweeping = AbortOnDropHandle::new(tokio::spawn(sweep(archive.clone())));
     let worker = Worker::new(
         config.realtime.clone(),
