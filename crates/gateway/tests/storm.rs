@@ -6,7 +6,7 @@ mod support;
 use std::time::Duration;
 
 use dalston_protocol::{ApiError, Close, CloseCode, ErrorCode, realtime::ServerMessage};
-use dalston_session_router::link::FromWorker;
+use dalston_session_router::link::{FromWorker, ToWorker};
 use dalston_telemetry::SessionOutcome;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use support::{LONG, Server, Session, partial, transcript, wire::frame};
@@ -60,12 +60,20 @@ async fn client(mut stream: TcpStream, mut random: StdRng) {
     }
 }
 
+/// The link's contract: at most one close, and nothing behind it.
+fn check_order(received: Option<&ToWorker>, closed: &mut bool) {
+    assert!(received.is_none() || !*closed, "{received:?} came behind the close");
+    *closed |= matches!(received, Some(ToWorker::Close(_)));
+}
+
 /// A worker that does up to thirty things, then ends in one way or another, or never.
 async fn worker(mut session: Session, mut random: StdRng) {
+    let mut closed = false;
     for _ in 0..random.random_range(0..30) {
         match random.random_range(0..100) {
             0..50 => {
-                let _ = timeout(Duration::from_millis(50), session.channel.from_client.recv()).await;
+                let received = timeout(Duration::from_millis(50), session.channel.from_client.recv()).await;
+                check_order(received.ok().flatten().as_ref(), &mut closed);
             }
             50..90 => {
                 let text = "word ".repeat(random.random_range(0..4_000));
@@ -87,7 +95,9 @@ async fn worker(mut session: Session, mut random: StdRng) {
         // Takes nothing, says nothing, holds on.
         2 => sleep(Duration::from_secs(3)).await,
         _ => {
-            while let Ok(Some(_)) = timeout(Duration::from_secs(2), session.channel.from_client.recv()).await {}
+            while let Ok(Some(received)) = timeout(Duration::from_secs(2), session.channel.from_client.recv()).await {
+                check_order(Some(&received), &mut closed);
+            }
             session.finish().await;
         }
     }

@@ -14,6 +14,8 @@ pub(super) struct Held {
     audio: Bytes,
     message: Option<Box<ClientMessage>>,
     close: Option<Box<Close>>,
+    /// The close is with the worker, and there is only one.
+    closed: bool,
     hang_up: bool,
 }
 
@@ -28,9 +30,11 @@ impl Held {
         self.message = Some(Box::new(message));
     }
 
-    /// What waits is answered first, then the session ends with this close.
+    /// What waits is answered first, then the session ends with this close, unless it was given another one already.
     pub(super) fn then_close(&mut self, close: Close) {
-        self.close = Some(Box::new(close));
+        if !self.closed {
+            self.close = Some(Box::new(close));
+        }
     }
 
     /// What waits is answered first, then the worker sees that the client is gone.
@@ -40,7 +44,7 @@ impl Held {
 
     /// Forgets what waits.
     pub(super) fn clear(&mut self) {
-        *self = Self::default();
+        *self = Self { closed: self.closed, ..Self::default() };
     }
 
     /// Whether a message of the client's waits.
@@ -62,13 +66,19 @@ impl Held {
             let slice = self.audio.split_to(self.audio.len().min(SLICE));
             return Some(ToWorker::Audio(slice));
         }
-        let message = self.message.take().map(ToWorker::Message);
-        message.or_else(|| self.close.take().map(ToWorker::Close))
+        if let Some(message) = self.message.take() {
+            return Some(ToWorker::Message(message));
+        }
+        let close = self.close.take()?;
+        self.closed = true;
+        Some(ToWorker::Close(close))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use dalston_protocol::CloseCode;
+
     use super::*;
 
     #[test]
@@ -88,5 +98,16 @@ mod tests {
         assert!(!held.hangs_up(), "the close goes first");
         assert!(matches!(held.next(), Some(ToWorker::Close(_))));
         assert!(held.hangs_up() && held.next().is_none());
+    }
+
+    #[test]
+    fn the_worker_is_closed_once() {
+        let mut held = Held::default();
+        held.then_close(Close::new(CloseCode::Restart, ""));
+        held.then_close(Close::new(CloseCode::BadRequest, ""));
+        assert!(matches!(held.next(), Some(ToWorker::Close(close)) if close.code == CloseCode::BadRequest));
+        held.clear();
+        held.then_close(Close::new(CloseCode::Timeout, ""));
+        assert!(held.next().is_none());
     }
 }

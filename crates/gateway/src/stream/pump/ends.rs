@@ -125,7 +125,8 @@ impl Pump<'_> {
 
     /// What had been sent is read by now.
     pub(super) fn caught_up(&mut self) {
-        if let Some(close) = &self.winding_down {
+        let open = self.watch().open;
+        if let Some(close) = self.winding_down.as_ref().filter(|_| open) {
             self.held.then_close((**close).clone());
         }
     }
