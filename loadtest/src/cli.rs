@@ -12,7 +12,9 @@ use tokio::{
 
 use crate::{
     baseline::Baseline,
-    command::{churn::Churn, frames::Frames, idle::Idle, max::Max, noise::Noise, pace::PaceArgs, wer::Wer},
+    command::{
+        churn::Churn, compare::Compare, frames::Frames, idle::Idle, max::Max, noise::Noise, pace::PaceArgs, wer::Wer,
+    },
     report::{Report, html, table},
     stage::{ServerArgs, SessionArgs, Stage},
 };
@@ -50,6 +52,7 @@ enum Command {
     Frames(Frames),
     Churn(Churn),
     Max(Max),
+    Compare(Compare),
     #[command(hide = true)]
     Baseline(Baseline),
 }
@@ -76,6 +79,11 @@ pub fn run() -> ExitCode {
 }
 
 impl Cli {
+    /// Whether it runs other command lines.
+    pub(crate) const fn is_comparison(&self) -> bool {
+        matches!(self.command, Command::Compare(_))
+    }
+
     /// Whether all claims held.
     fn execute(self) -> anyhow::Result<bool> {
         if let Command::Baseline(baseline) = self.command {
@@ -87,7 +95,7 @@ impl Cli {
         }
         let report = runtime(self.threads)?.block_on(async {
             select! {
-                report = measure(&self.command, &self.server, &self.session) => report,
+                report = measure(&self) => report,
                 // Dropping the run takes a server that it started along.
                 stopped = told_to_stop() => stopped.and_then(|()| anyhow::bail!("stopped before the end")),
             }
@@ -111,9 +119,16 @@ fn runtime(threads: u16) -> anyhow::Result<Runtime> {
     builder.worker_threads(threads.into()).enable_all().build().context("no runtime")
 }
 
-async fn measure(command: &Command, server: &ServerArgs, session: &SessionArgs) -> anyhow::Result<Report> {
-    let stage = Stage::new(server, session).await?;
-    match command {
+/// Runs the command of this line.
+///
+/// # Errors
+/// When the run cannot take place.
+pub(crate) async fn measure(cli: &Cli) -> anyhow::Result<Report> {
+    if let Command::Compare(compare) = &cli.command {
+        return compare.run().await;
+    }
+    let stage = Stage::new(&cli.server, &cli.session).await?;
+    match &cli.command {
         Command::Idle(idle) => stage.run(|stage| idle.run(stage)).await,
         Command::Pace(pace) => stage.run(|stage| pace.run(stage)).await,
         Command::Wer(wer) => stage.run(|stage| wer.run(stage)).await,
@@ -121,7 +136,7 @@ async fn measure(command: &Command, server: &ServerArgs, session: &SessionArgs) 
         Command::Frames(frames) => stage.run(|stage| frames.run(stage)).await,
         Command::Churn(churn) => stage.run(|stage| churn.run(stage)).await,
         Command::Max(max) => stage.run(|stage| max.run(stage)).await,
-        Command::Baseline(_) => anyhow::bail!("a baseline has no server to measure"),
+        Command::Compare(_) | Command::Baseline(_) => anyhow::bail!("this command has no server of its own"),
     }
 }
 

@@ -120,11 +120,11 @@ async fn plateau(stage: &Stage, begin: Instant, end: Instant) -> Option<Plateau>
     }
     let own_cpu = || ProcessTree::of(std::process::id()).and_then(|own| own.own_cpu()).unwrap_or_default();
     sleep_until(begin).await;
-    let (before, own_before, began) = (stage.usage().await?, own_cpu(), Instant::now());
+    let (before, own_before) = (stage.usage().await?, own_cpu());
     sleep_until(end).await;
-    let (usage, own_after, lasted) = (stage.usage().await?, own_cpu(), began.elapsed());
+    let (usage, own_after) = (stage.usage().await?, own_cpu());
     Some(Plateau {
-        lasted,
+        lasted: usage.at.saturating_duration_since(before.at),
         server_cpu: usage.cpu.saturating_sub(before.cpu),
         generator_cpu: own_after.saturating_sub(own_before),
         memory: stage.memory().await?,

@@ -129,6 +129,11 @@ impl Tally {
         self.faults.lock().values().map(|faults| faults.count).sum()
     }
 
+    /// One fault of those so far, in words.
+    pub fn first_fault(&self) -> Option<String> {
+        self.faults.lock().values().find_map(|faults| faults.examples.first().cloned())
+    }
+
     /// Notes the lag that a warning told of.
     pub fn lagged(&self, seconds: f64) {
         self.worst_lag.fetch_max((seconds * 1_000.0) as u64, Relaxed);

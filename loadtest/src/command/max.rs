@@ -41,6 +41,8 @@ pub struct Max {
 struct Try {
     ok: bool,
     row: Vec<Value>,
+    /// One of its faults.
+    fault: Option<String>,
 }
 
 impl Max {
@@ -60,6 +62,7 @@ impl Max {
             for _ in 0..self.attempts {
                 let tried = self.attempt(&stage, sessions).await?;
                 tries.push(tried.row);
+                report.notes.extend(tried.fault.map(|fault| format!("with {sessions} sessions: {fault}")));
                 ok = tried.ok;
                 if ok {
                     break;
@@ -131,7 +134,7 @@ impl Max {
             each,
             Value::Number(millis(Moment::Wake, 0.99), ""),
         ];
-        Ok(Try { ok, row })
+        Ok(Try { ok, row, fault: alone.first_fault().or_else(|| tally.first_fault()) })
     }
 }
 

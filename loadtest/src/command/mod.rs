@@ -1,6 +1,7 @@
 //! One module for each command: what it is told, what it does, what it reports.
 
 pub mod churn;
+pub mod compare;
 pub mod frames;
 pub mod idle;
 pub mod max;

@@ -2,10 +2,13 @@
 //!
 //! CPU time counts children that have ended too, once their parent has waited for them, so it only grows.
 
-use std::{collections::HashMap, fs, time::Duration};
+use std::{
+    collections::HashMap,
+    fs,
+    time::{Duration, Instant},
+};
 
 use anyhow::Context;
-use serde::Serialize;
 
 /// A process and its descendants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,10 +17,11 @@ pub struct ProcessTree {
 }
 
 /// What they use, cheap to ask.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Usage {
+    /// When it was so. Who asked may come to read it only later.
+    pub at: Instant,
     /// User and system time since they began.
-    #[serde(serialize_with = "seconds")]
     pub cpu: Duration,
     /// Resident memory, bytes. Pages that processes share are counted in each.
     pub rss: u64,
@@ -28,7 +32,7 @@ pub struct Usage {
 }
 
 /// What they hold; dearer to ask, since the kernel walks their page tables.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Memory {
     /// Resident memory, bytes, each shared page counted in parts by those who share it.
     pub bytes: u64,
@@ -68,6 +72,7 @@ impl ProcessTree {
         let members = self.members()?;
         let sum = |of: fn(&Stat) -> u64| members.iter().map(|(_, stat)| of(stat)).sum::<u64>();
         Ok(Usage {
+            at: Instant::now(),
             cpu: Duration::from_secs_f64(sum(|stat| stat.ticks) as f64 / ticks_per_second),
             rss: sum(|stat| stat.rss_pages) * page,
             threads: sum(|stat| stat.threads),
@@ -151,10 +156,6 @@ fn proportional(rollup: &str) -> u64 {
     let kib =
         rollup.lines().find_map(|line| line.strip_prefix("Pss:")?.trim().strip_suffix(" kB")?.trim().parse().ok());
     kib.unwrap_or(0u64) * 1024
-}
-
-fn seconds<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_f64(duration.as_secs_f64())
 }
 
 #[cfg(test)]
