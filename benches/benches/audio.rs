@@ -3,7 +3,7 @@
 //! The audio is the demo's recording: a detector of speech costs more where there is some.
 #![allow(missing_docs, reason = "criterion's macros make public items")]
 
-mod short;
+mod thread_time;
 
 use std::hint::black_box;
 use std::iter::Cycle;
@@ -11,6 +11,7 @@ use std::slice::ChunksExact;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use dalston_audio::{Decoder, Encoding, FRAME_SAMPLES, Format, Frame, Intake, Resampler, SAMPLE_RATE, Vad, VadKind};
+use thread_time::{ThreadTime, short};
 
 /// The recording as it is, 16 kHz.
 fn recording() -> Vec<i16> {
@@ -25,7 +26,7 @@ fn pieces<T>(of: &[T], size: usize) -> Cycle<ChunksExact<'_, T>> {
     of.chunks_exact(size).cycle()
 }
 
-fn vad(criterion: &mut Criterion) {
+fn vad(criterion: &mut Criterion<ThreadTime>) {
     let recording = recording();
     let mut group = criterion.benchmark_group("vad");
     for kind in [VadKind::WebRtc, VadKind::Earshot, VadKind::Confirmed] {
@@ -41,7 +42,7 @@ fn vad(criterion: &mut Criterion) {
     group.finish();
 }
 
-fn resampling(criterion: &mut Criterion) {
+fn resampling(criterion: &mut Criterion<ThreadTime>) {
     // What the samples say does not matter to a filter, so they need not be at their own rate.
     let recording = recording();
     let mut group = criterion.benchmark_group("resampling");
@@ -58,7 +59,7 @@ fn resampling(criterion: &mut Criterion) {
     group.finish();
 }
 
-fn decoding(criterion: &mut Criterion) {
+fn decoding(criterion: &mut Criterion<ThreadTime>) {
     let bytes: Vec<u8> = recording().iter().flat_map(|sample| sample.to_le_bytes()).collect();
     let mut group = criterion.benchmark_group("decoding");
     for encoding in [Encoding::PcmS16le, Encoding::PcmF32le, Encoding::Mulaw, Encoding::Alaw] {
@@ -75,7 +76,7 @@ fn decoding(criterion: &mut Criterion) {
     group.finish();
 }
 
-fn intake(criterion: &mut Criterion) {
+fn intake(criterion: &mut Criterion<ThreadTime>) {
     let bytes: Vec<u8> = recording().iter().flat_map(|sample| sample.to_le_bytes()).collect();
     let mut group = criterion.benchmark_group("intake");
     for (encoding, rate, channels) in [
@@ -100,7 +101,7 @@ fn intake(criterion: &mut Criterion) {
 
 criterion_group! {
     name = benches;
-    config = short::short();
+    config = short();
     targets = vad, resampling, decoding, intake
 }
 criterion_main!(benches);

@@ -1,13 +1,14 @@
 //! What is read and written for a session besides audio: its parameters, its client's messages, its events.
 #![allow(missing_docs, reason = "criterion's macros make public items")]
 
-mod short;
+mod thread_time;
 
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use dalston_protocol::realtime::{ClientMessage, FinalCause, ServerMessage, SessionInfo, TranscriptFinal, parse_query};
 use dalston_protocol::{RequestId, SessionId, Word};
+use thread_time::{ThreadTime, short};
 
 const SENTENCE: &str = "go forward ten meters and then turn left at the second door";
 
@@ -37,7 +38,7 @@ fn final_with(words: Vec<Word>) -> ServerMessage {
     })
 }
 
-fn events(criterion: &mut Criterion) {
+fn events(criterion: &mut Criterion<ThreadTime>) {
     let begin = ServerMessage::SessionBegin {
         session_id: SessionId::generate(),
         request_id: RequestId::generate(),
@@ -70,7 +71,7 @@ fn events(criterion: &mut Criterion) {
     group.finish();
 }
 
-fn messages(criterion: &mut Criterion) {
+fn messages(criterion: &mut Criterion<ThreadTime>) {
     let mut group = criterion.benchmark_group("message from JSON");
     for (name, text) in [
         ("end", r#"{"type":"end"}"#),
@@ -83,7 +84,7 @@ fn messages(criterion: &mut Criterion) {
     group.finish();
 }
 
-fn parameters(criterion: &mut Criterion) {
+fn parameters(criterion: &mut Criterion<ThreadTime>) {
     let query = [
         ("encoding", "mulaw"),
         ("sample_rate", "8000"),
@@ -101,7 +102,7 @@ fn parameters(criterion: &mut Criterion) {
 
 criterion_group! {
     name = benches;
-    config = short::short();
+    config = short();
     targets = events, messages, parameters
 }
 criterion_main!(benches);

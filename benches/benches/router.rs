@@ -1,10 +1,10 @@
 //! Allocation in one process, with half of all slots taken: what the registry does, and all that a session waits for.
 #![allow(missing_docs, reason = "criterion's macros make public items")]
 
-mod short;
+mod thread_time;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use dalston_engine_sdk::{Capabilities, Languages};
@@ -15,6 +15,7 @@ use dalston_session_router::{
     link::{WorkerPort, in_process},
 };
 use dalston_telemetry::{Metrics, TraceContext, Tracers};
+use thread_time::{ThreadTime, short};
 use tokio::runtime::Runtime;
 
 const WORKERS: [usize; 3] = [1, 64, 1_000];
@@ -61,7 +62,7 @@ fn wish() -> ReserveRequest {
     ReserveRequest { lease: LeaseId::generate(), wanted, ttl: FOREVER, exclude: Vec::new() }
 }
 
-fn reservation(criterion: &mut Criterion) {
+fn reservation(criterion: &mut Criterion<ThreadTime>) {
     let runtime = runtime();
     let mut group = criterion.benchmark_group("reserve and release");
     for workers in WORKERS {
@@ -69,13 +70,13 @@ fn reservation(criterion: &mut Criterion) {
         group.bench_function(BenchmarkId::from_parameter(workers), |bencher| {
             bencher.iter_custom(|rounds| {
                 runtime.block_on(async {
-                    let begun = Instant::now();
+                    let begun = ThreadTime::now();
                     for _ in 0..rounds {
                         let wish = wish();
                         registry.reserve(&wish).await.expect("there is room");
                         registry.release(&wish.lease).await.expect("it is in this process");
                     }
-                    begun.elapsed()
+                    ThreadTime::since(begun)
                 })
             });
         });
@@ -83,7 +84,7 @@ fn reservation(criterion: &mut Criterion) {
     group.finish();
 }
 
-fn allocation(criterion: &mut Criterion) {
+fn allocation(criterion: &mut Criterion<ThreadTime>) {
     let runtime = runtime();
     let mut group = criterion.benchmark_group("allocate and release");
     for workers in WORKERS {
@@ -107,15 +108,13 @@ fn allocation(criterion: &mut Criterion) {
         group.bench_function(BenchmarkId::from_parameter(workers), |bencher| {
             bencher.iter_custom(|rounds| {
                 runtime.block_on(async {
-                    let mut total = Duration::ZERO;
-                    for _ in 0..rounds {
-                        let request = request();
-                        let begun = Instant::now();
+                    let requests: Vec<SessionRequest> = (0..rounds).map(|_| request()).collect();
+                    let begun = ThreadTime::now();
+                    for request in requests {
                         let allocated = router.allocate(request, &TraceContext::none()).await.expect("there is room");
                         allocated.lease.release().await;
-                        total += begun.elapsed();
                     }
-                    total
+                    ThreadTime::since(begun)
                 })
             });
         });
@@ -133,7 +132,7 @@ async fn accept_all(mut port: WorkerPort) {
 
 criterion_group! {
     name = benches;
-    config = short::short();
+    config = short();
     targets = reservation, allocation
 }
 criterion_main!(benches);

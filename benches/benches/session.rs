@@ -4,7 +4,7 @@
 //! The audio comes as fast as it is taken, so the time is the processor's.
 #![allow(missing_docs, reason = "criterion's macros make public items")]
 
-mod short;
+mod thread_time;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +19,7 @@ use dalston_session_router::{
     link::{FromWorker, InProcessLink, SessionOffer, ToWorker, WorkerLink, in_process},
 };
 use dalston_telemetry::{Metrics, Options, RingLimits, SpanCounters, SpanRates, Tracers};
+use thread_time::{ThreadTime, short};
 use tokio_util::sync::CancellationToken;
 
 const SECONDS: usize = 10;
@@ -138,7 +139,7 @@ impl Stage {
     }
 }
 
-fn ten_seconds(criterion: &mut Criterion) {
+fn ten_seconds(criterion: &mut Criterion<ThreadTime>) {
     let mut group = criterion.benchmark_group("ten seconds of a session");
     for case in CASES {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
@@ -155,7 +156,7 @@ fn ten_seconds(criterion: &mut Criterion) {
 
 criterion_group! {
     name = benches;
-    config = short::short();
+    config = short();
     targets = ten_seconds
 }
 criterion_main!(benches);

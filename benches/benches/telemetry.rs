@@ -3,16 +3,17 @@
 //! The rows of `chunk` are the whole loop, the work of the chunk included: what a way adds is the difference to the first row.
 #![allow(missing_docs, reason = "criterion's macros make public items")]
 
-mod short;
+mod thread_time;
 
 use std::net::TcpListener;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main, measurement::WallTime};
+use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main};
 use dalston_benches::way::{Session, Way, ours::Exported};
 use dalston_benches::work::Work;
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{TraceService, TraceServiceServer};
 use opentelemetry_proto::tonic::collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse};
+use thread_time::{ThreadTime, short};
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status};
 
@@ -20,7 +21,7 @@ use tonic::{Request, Response, Status};
 /// meanwhile.
 const BURST: u64 = 2_000;
 
-fn chunk(criterion: &mut Criterion) {
+fn chunk(criterion: &mut Criterion<ThreadTime>) {
     let mut group = criterion.benchmark_group("chunk");
     for way in Way::ALL {
         let session = way.open().expect("it needs nothing from outside");
@@ -31,7 +32,7 @@ fn chunk(criterion: &mut Criterion) {
     group.finish();
 }
 
-fn measure(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, mut session: Box<dyn Session>) {
+fn measure(group: &mut BenchmarkGroup<'_, ThreadTime>, name: &str, mut session: Box<dyn Session>) {
     let work = Work::new();
     group.bench_function(name, |bencher| {
         bencher.iter_custom(|chunks| {
@@ -39,9 +40,9 @@ fn measure(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, mut session: Bo
             let mut left = chunks;
             while left > 0 {
                 let burst = left.min(BURST);
-                let begun = Instant::now();
+                let begun = ThreadTime::now();
                 session.chunks(&work, burst);
-                total += begun.elapsed();
+                total += ThreadTime::since(begun);
                 session.settle();
                 left -= burst;
             }
@@ -81,7 +82,7 @@ fn collector() -> String {
 
 criterion_group! {
     name = benches;
-    config = short::short();
+    config = short();
     targets = chunk
 }
 criterion_main!(benches);
