@@ -34,12 +34,12 @@ impl GatewayConfig {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct HttpLimits {
-    /// Open connections, sessions among them: 10 000. Beyond it a small reserve of connections still answers plain HTTP (so that
-    /// a full server is not taken for a dead one) but no session; when the reserve is used up too, nothing is accepted until
-    /// one ends, and the kernel queues what comes.
+    /// Open connections, sessions among them: 10 000. Beyond it a small reserve of connections still answers plain HTTP
+    /// (so that a full server is not taken for a dead one) but no session; when the reserve is used up too, nothing is
+    /// accepted until one ends, and the kernel queues what comes.
     pub max_connections: usize,
-    /// A request's head must be complete in this time, and an idle connection may wait this long for its next request: 10 s.
-    /// Then the connection is cut.
+    /// A request's head must be complete in this time, and an idle connection may wait this long for its next request:
+    /// 10 s. Then the connection is cut.
     #[serde(deserialize_with = "seconds")]
     pub header_timeout: Duration,
     /// A request must be answered in this time: 30 s. Then 503 is answered. Sessions are not bound by it.
@@ -83,7 +83,8 @@ pub struct StreamLimits {
     pub messages_per_second: u32,
     /// … and at once: 100.
     pub message_burst: u32,
-    /// A client that sends neither audio nor a message for this long is idle: 60 s. Then close 4408. `keepalive` keeps it open.
+    /// A client that sends neither audio nor a message for this long is idle: 60 s. Then close 4408. `keepalive` keeps
+    /// it open.
     #[serde(deserialize_with = "seconds")]
     pub idle_timeout: Duration,
     /// Time between pings: 20 s. A client of which nothing came for two of them, no pong either, is gone.
@@ -98,12 +99,12 @@ pub struct StreamLimits {
     /// Wait for a worker to be found and to answer: 10 s. Then close 4503.
     #[serde(deserialize_with = "seconds")]
     pub allocate_timeout: Duration,
-    /// Longest silence of a worker that owes an answer (it has taken no message, or not ended after `end`): 30 s. Then close
-    /// 1011.
+    /// Longest silence of a worker that owes an answer (it has taken no message, or not ended after `end`): 30 s. Then
+    /// close 1011.
     #[serde(deserialize_with = "seconds")]
     pub worker_timeout: Duration,
-    /// Longest session: none by default, since captions of a channel go on for ever. Then what was received is answered, and
-    /// close 4429.
+    /// Longest session: none by default, since captions of a channel go on for ever. Then what was received is
+    /// answered, and close 4429.
     #[serde(deserialize_with = "maybe_seconds")]
     pub max_duration: Option<Duration>,
     /// Sessions open at once for one key which says nothing of its own: no limit. Then close 4429.

@@ -1,8 +1,8 @@
 //! HTTP and WebSocket at the edge: authentication, limits, dialects.
 //!
-//! The gateway knows how clients speak and which worker was given; it knows nothing of audio, engines, or what a worker does.
-//! A live session is a socket on one side, a [`SessionChannel`](dalston_session_router::link::SessionChannel) on the other,
-//! and a pump between them that holds no more than a few messages.
+//! The gateway knows how clients speak and which worker was given; it knows nothing of audio, engines, or what a worker
+//! does. A live session is a socket on one side, a [`SessionChannel`](dalston_session_router::link::SessionChannel) on
+//! the other, and a pump between them that holds no more than a few messages.
 //!
 //! ```no_run
 //! # async fn run(deps: dalston_gateway::Deps) -> Result<(), Box<dyn std::error::Error>> {

@@ -1,4 +1,5 @@
-//! Every way in which a session ends: the close code the client sees, and the one terminal state that is recorded (RT1).
+//! Every way in which a session ends: the close code the client sees, and the one terminal state that is recorded
+//! (RT1).
 
 mod support;
 

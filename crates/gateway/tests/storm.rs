@@ -1,5 +1,5 @@
-//! Hundreds of sessions in which both sides do anything at any time. Whatever happens: each has one end (RT1), no slot is
-//! leaked (RT7), and the gateway still serves.
+//! Hundreds of sessions in which both sides do anything at any time. Whatever happens: each has one end (RT1), no slot
+//! is leaked (RT7), and the gateway still serves.
 
 mod support;
 

@@ -1,4 +1,5 @@
-//! What is recorded of requests and sessions: spans with the right parents, and nothing that should not be told (TL2, TL3).
+//! What is recorded of requests and sessions: spans with the right parents, and nothing that should not be told (TL2,
+//! TL3).
 
 #![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
 

@@ -21,8 +21,8 @@ impl IntoResponse for Failure {
     }
 }
 
-/// Gives a failed response the documented body. A failure that is none of ours (axum's own 404, 405, 413 …) gets one too.
-/// Returns the error's code, for the log.
+/// Gives a failed response the documented body. A failure that is none of ours (axum's own 404, 405, 413 …) gets one
+/// too. Returns the error's code, for the log.
 pub(super) fn write_body(response: &mut Response, request_id: &RequestId) -> Option<ErrorCode> {
     let given = response.extensions_mut().remove::<ApiError>();
     let status = response.status();

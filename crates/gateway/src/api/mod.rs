@@ -1,8 +1,8 @@
 //! The HTTP side: one table of routes, each with who may use it.
 //!
-//! A route that is not in the table does not exist, and the table cannot leave out who may use a route: that is how every
-//! route but the public ones wants a key. Errors leave as [`Failure`] and get their body, with the request's id, in one place
-//! ([`observe`]).
+//! A route that is not in the table does not exist, and the table cannot leave out who may use a route: that is how
+//! every route but the public ones wants a key. Errors leave as [`Failure`] and get their body, with the request's id,
+//! in one place ([`observe`]).
 
 mod access;
 mod capabilities;

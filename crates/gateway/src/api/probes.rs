@@ -17,7 +17,8 @@ pub(super) async fn healthz() -> impl IntoResponse {
     Json(json!({ "status": "ok" }))
 }
 
-/// Whether a session would be served: not draining, and a worker is there. A full worker is ready: its sessions will end.
+/// Whether a session would be served: not draining, and a worker is there. A full worker is ready: its sessions will
+/// end.
 pub(super) async fn readyz(State(app): State<App>) -> Result<impl IntoResponse, Failure> {
     if app.draining.is_cancelled() {
         return Err(Failure(ApiError::new(ErrorCode::Draining, "the server is going down")));

@@ -1,8 +1,8 @@
 //! Who calls, and what they may do.
 //!
-//! With [`AuthConfig::None`] everybody who reaches the loopback address may do everything; since a browser reaches it too, on
-//! behalf of any page, [`Origins`] keeps foreign pages out. With [`AuthConfig::Keys`] every route but the public list wants
-//! a key with a scope. Nothing of a credential ever stands in a log, a span or an error.
+//! With [`AuthConfig::None`] everybody who reaches the loopback address may do everything; since a browser reaches it
+//! too, on behalf of any page, [`Origins`] keeps foreign pages out. With [`AuthConfig::Keys`] every route but the
+//! public list wants a key with a scope. Nothing of a credential ever stands in a log, a span or an error.
 
 mod credential;
 mod key;
@@ -29,8 +29,8 @@ use crate::{GatewayError, StreamLimits};
 pub enum AuthConfig {
     /// Everybody may do everything. Served on loopback addresses only.
     None {
-        /// Origins of browser pages that may use the server, beside those of loopback: `https://captions.example`. Their
-        /// hosts are also allowed as `Host`, for a proxy in front.
+        /// Origins of browser pages that may use the server, beside those of loopback: `https://captions.example`.
+        /// Their hosts are also allowed as `Host`, for a proxy in front.
         #[serde(default)]
         allowed_origins: Vec<String>,
     },
@@ -104,8 +104,8 @@ impl Authenticator {
         Ok(Self { mode, tokens: token::Tokens::default() })
     }
 
-    /// The origins that are let in, where nobody is asked for a key. A key is never sent by a browser on its own, so with
-    /// keys any page may call.
+    /// The origins that are let in, where nobody is asked for a key. A key is never sent by a browser on its own, so
+    /// with keys any page may call.
     pub(crate) fn origins(&self) -> Option<&Origins> {
         match &self.mode {
             Mode::Open { origins, .. } => Some(origins),
@@ -114,7 +114,8 @@ impl Authenticator {
     }
 
     /// # Errors
-    /// [`ErrorCode::MissingCredentials`] or [`ErrorCode::InvalidCredentials`]; which of a key's parts was wrong is not told.
+    /// [`ErrorCode::MissingCredentials`] or [`ErrorCode::InvalidCredentials`]; which of a key's parts was wrong is not
+    /// told.
     pub(crate) fn authenticate(&self, credential: Option<&Credential<'_>>) -> Result<Principal, ApiError> {
         match (&self.mode, credential) {
             (_, Some(Credential::Token(token))) => self

@@ -1,8 +1,8 @@
 //! Which browser pages may use a server that asks nobody for a key.
 //!
-//! A page of any site can make a browser connect to a loopback address. Two headers that a page cannot forge tell: `Origin`
-//! names the site of the page (cross-site WebSocket hijacking, CWE-1385), and `Host` names what the browser believes it
-//! talks to, which is a foreign name when a site's DNS was pointed at this address (rebinding).
+//! A page of any site can make a browser connect to a loopback address. Two headers that a page cannot forge tell:
+//! `Origin` names the site of the page (cross-site WebSocket hijacking, CWE-1385), and `Host` names what the browser
+//! believes it talks to, which is a foreign name when a site's DNS was pointed at this address (rebinding).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -32,8 +32,8 @@ impl Origins {
     }
 
     /// # Errors
-    /// [`ErrorCode::OriginNotAllowed`] for a `Host` that is not this machine's, or an `Origin` of another site. No `Origin`
-    /// means that no page is behind it.
+    /// [`ErrorCode::OriginNotAllowed`] for a `Host` that is not this machine's, or an `Origin` of another site. No
+    /// `Origin` means that no page is behind it.
     pub(crate) fn check(&self, headers: &HeaderMap) -> Result<(), ApiError> {
         if let Some(host) = headers.get(header::HOST) {
             let uri: Option<Uri> = host.to_str().ok().and_then(|host| host.parse().ok());

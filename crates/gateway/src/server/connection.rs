@@ -19,9 +19,9 @@ use tokio::{
 
 /// Connections beyond the limit that may still ask plain questions, such as whether the server lives.
 const RESERVE: usize = 32;
-/// What the kernel keeps of a session each way (Linux doubles it); on its own it would grow to many megabytes. Out: more would
-/// only hide that a client does not read. In: audio that waits there is lag that nobody sees; this is some seconds of it, and
-/// still lets a client 100 ms away send 1 MB a second.
+/// What the kernel keeps of a session each way (Linux doubles it); on its own it would grow to many megabytes. Out:
+/// more would only hide that a client does not read. In: audio that waits there is lag that nobody sees; this is some
+/// seconds of it, and still lets a client 100 ms away send 1 MB a second.
 const KERNEL_BUFFER: usize = 64 * 1024;
 
 /// The places that connections take.
@@ -71,7 +71,8 @@ impl Connection {
     pub(crate) fn new(stream: TcpStream, place: Place, dead_peer: Duration, metrics: Arc<Metrics>) -> io::Result<Self> {
         // An event of 200 bytes must not wait for more to come.
         stream.set_nodelay(true)?;
-        // Also bounds an HTTP client that does not read its answer: the kernel cuts it (RFC 5482; Linux counts a closed window).
+        // Also bounds an HTTP client that does not read its answer: the kernel cuts it (RFC 5482; Linux counts a closed
+        // window).
         SockRef::from(&stream).set_tcp_user_timeout(Some(dead_peer))?;
         metrics.connections_open.inc();
         Ok(Self { stream, metrics, sent: 0, _place: place })

@@ -2,9 +2,9 @@
 //!
 //! `axum::serve` is not used: it lets a half-sent head stay open for ever, and forgets WebSockets when it shuts down.
 //!
-//! The end has two parts. First the gateway *drains*: it still accepts, so that `/readyz` can say 503, but opens no session,
-//! and asks the open ones to end. When they have, or their time is up, it *closes*: no more connections, and those that are
-//! left finish the request they are at.
+//! The end has two parts. First the gateway *drains*: it still accepts, so that `/readyz` can say 503, but opens no
+//! session, and asks the open ones to end. When they have, or their time is up, it *closes*: no more connections, and
+//! those that are left finish the request they are at.
 
 mod connection;
 
@@ -99,7 +99,8 @@ impl Accepting<'_> {
                     Err(error) if concerns_one_connection(&error) => {}
                     Err(error) => {
                         warn!(%error, pause_seconds = pause.as_secs_f64(), "cannot accept connections");
-                        // Whatever is missing comes back when something closes; trying without a pause would burn a core.
+                        // Whatever is missing comes back when something closes; trying without a pause would burn a
+                        // core.
                         tokio::select! {
                             happened = &mut event => return happened,
                             () = tokio::time::sleep(pause) => pause = LONGEST_PAUSE.min(pause * 2),
@@ -157,7 +158,8 @@ async fn accept(listener: &TcpListener, places: &Places) -> (io::Result<TcpStrea
     (listener.accept().await.map(|(stream, _)| stream), place)
 }
 
-/// Whether only the connection that was to be accepted is at fault, and the next may be well (accept(2), "Error handling").
+/// Whether only the connection that was to be accepted is at fault, and the next may be well (accept(2), "Error
+/// handling").
 fn concerns_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{
         ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable, Interrupted, NetworkDown,

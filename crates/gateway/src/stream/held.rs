@@ -4,8 +4,8 @@ use bytes::Bytes;
 use dalston_protocol::{Close, realtime::ClientMessage};
 use dalston_session_router::link::ToWorker;
 
-/// Audio goes on in slices of at most this: one second of 16 kHz audio. A slice keeps the whole frame in memory, so a client
-/// of huge frames costs two of them and not a channel full.
+/// Audio goes on in slices of at most this: one second of 16 kHz audio. A slice keeps the whole frame in memory, so a
+/// client of huge frames costs two of them and not a channel full.
 const SLICE: usize = 32 * 1024;
 
 /// At most one message of the client's, then our own last word. While a message waits, nothing more is read.

@@ -1,7 +1,7 @@
 //! Live sessions: `GET /v1/audio/transcriptions/stream`.
 //!
-//! Whatever a client asks, the WebSocket is accepted first: a browser shows its page no body of a failed handshake, but it
-//! does show an `error` event and a close code. Only what is no WebSocket at all is answered in HTTP.
+//! Whatever a client asks, the WebSocket is accepted first: a browser shows its page no body of a failed handshake, but
+//! it does show an `error` event and a close code. Only what is no WebSocket at all is answered in HTTP.
 
 mod clock;
 pub mod echo;

@@ -7,8 +7,8 @@ use dalston_protocol::realtime::ServerMessage;
 /// Events that wait for the socket. When full, no more are taken from the worker, whose own channel then fills.
 const ROOM: usize = 16;
 
-/// A short queue in which a partial replaces the older one of its utterance, if that has not left yet: only the newest matters.
-/// Everything else keeps its order and is never dropped.
+/// A short queue in which a partial replaces the older one of its utterance, if that has not left yet: only the newest
+/// matters. Everything else keeps its order and is never dropped.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     queue: VecDeque<Box<ServerMessage>>,

@@ -1,7 +1,7 @@
 //! From an HTTP request to a WebSocket (RFC 6455 §4.2).
 //!
-//! Done here and not by axum's extractor, because a proper end needs the connection itself: to read what comes behind a frame
-//! that was refused, and to tell a slow reader from one that does not read.
+//! Done here and not by axum's extractor, because a proper end needs the connection itself: to read what comes behind a
+//! frame that was refused, and to tell a slow reader from one that does not read.
 
 use std::time::Duration;
 

@@ -8,7 +8,8 @@ use dalston_telemetry::SessionOutcome;
 pub(super) struct Verdict {
     /// For metrics and the span.
     pub(super) outcome: SessionOutcome,
-    /// The close code: the one that we send, the one that the client sent, or 1006 when there was none (RFC 6455 §7.4.1).
+    /// The close code: the one that we send, the one that the client sent, or 1006 when there was none (RFC 6455
+    /// §7.4.1).
     pub(super) code: u16,
     /// More exactly, in a word of the program.
     pub(super) cause: &'static str,

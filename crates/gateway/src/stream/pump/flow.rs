@@ -1,4 +1,5 @@
-//! What moves: two paths, each of two steps. A step says whether it moved anything; one that did not has left word to be woken.
+//! What moves: two paths, each of two steps. A step says whether it moved anything; one that did not has left word to
+//! be woken.
 
 use std::{
     pin::Pin,

@@ -1,24 +1,25 @@
 //! The pump: moves one session between its socket and its worker.
 //!
-//! One task, one `poll`, no queue of its own but a message from the client ([`Held`]) and a few events to it ([`Outbox`]):
+//! One task, one `poll`, no queue of its own but a message from the client ([`Held`]) and a few events to it
+//! ([`Outbox`]):
 //!
 //! ```text
 //!            poll_read            poll_forward
-//!   socket ───────────▶  held  ───────────────▶ worker      held is taken: the socket is not read, TCP slows the client
-//!          ◀───────────  outbox ◀─────────────              outbox is full: the worker's channel fills, partials coalesce
-//!            poll_write           poll_worker
+//!   socket ───────────▶  held  ───────────────▶ worker      held is taken: the socket is not read, TCP slows the
+//!   client ◀───────────  outbox ◀─────────────              outbox is full: the worker's channel fills, partials
+//!   coalesce poll_write           poll_worker
 //! ```
 //!
-//! Neither direction waits for the other: while the worker takes nothing, events still reach the client; while the client
-//! reads nothing, its audio still reaches the worker. Every wait has a deadline ([`Clock`]).
+//! Neither direction waits for the other: while the worker takes nothing, events still reach the client; while the
+//! client reads nothing, its audio still reaches the worker. Every wait has a deadline ([`Clock`]).
 //!
 //! Each side ends by itself, and what either side does first decides how the session ended ([`Verdict`], set once):
 //!
 //! * The worker ends with `Closed`. The slot is given back, then the client gets what is left, and the close frame.
 //! * The client leaves, with a close frame or without. The worker answers for what it received; nobody hears it.
 //! * The client is at fault. It is told at once; the worker is dismissed and its end awaited.
-//! * The server drains, or the session has lasted long enough. What the client has sent so far is read, and no more; the worker
-//!   answers for it, and ends the session with the close it was given.
+//! * The server drains, or the session has lasted long enough. What the client has sent so far is read, and no more;
+//!   the worker answers for it, and ends the session with the close it was given.
 
 mod ends;
 mod flow;
@@ -54,7 +55,8 @@ use super::{
 };
 use crate::StreamLimits;
 
-/// Wait for the slot to be given back before the client is told that the session is over. Then the lease's own guard does it.
+/// Wait for the slot to be given back before the client is told that the session is over. Then the lease's own guard
+/// does it.
 const RELEASE: Duration = Duration::from_secs(1);
 
 /// When a session winds down, what arrives in this time still counts as sent before: it may be in the kernel already.
@@ -89,8 +91,8 @@ enum Parting {
 enum Reading {
     /// Frames.
     Frames,
-    /// Bytes after a frame that could not be read. They are thrown away, but not left: a socket that is closed with unread bytes
-    /// makes the kernel send a reset, and a reset makes the client's kernel throw away the close frame.
+    /// Bytes after a frame that could not be read. They are thrown away, but not left: a socket that is closed with
+    /// unread bytes makes the kernel send a reset, and a reset makes the client's kernel throw away the close frame.
     Scraps,
     /// Nothing more.
     Nothing,
@@ -104,7 +106,8 @@ pub(super) struct Pump<'a> {
     /// `None` when the client is gone.
     socket: Option<Socket>,
     reading: Reading,
-    /// Whether the socket still takes something. One that was reset does not, but what the client sent before is still there.
+    /// Whether the socket still takes something. One that was reset does not, but what the client sent before is still
+    /// there.
     writable: bool,
     outbox: Outbox,
     parting: Parting,
@@ -246,8 +249,8 @@ impl<'a> Pump<'a> {
                 self.overdue(cx, due, now);
                 continue;
             }
-            // Deadlines mostly move away from us. The alarm then stays where it was, and is set anew when it rings: cheaper than
-            // to set it with every frame.
+            // Deadlines mostly move away from us. The alarm then stays where it was, and is set anew when it rings:
+            // cheaper than to set it with every frame.
             if alarm.is_elapsed() || at < alarm.deadline() {
                 alarm.as_mut().reset(at);
             }
