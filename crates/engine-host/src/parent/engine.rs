@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
 use super::config::HostConfig;
+use super::patience::Pid;
 use super::pool::{Pool, PoolStats, Slot};
 use super::recognizer::HostedRecognizer;
 use super::stream::{Kills, Stream};
@@ -24,6 +25,7 @@ pub struct Shared {
     pub config: HostConfig,
     pub pool: Arc<Pool>,
     kills: Arc<Kills>,
+    host: Pid,
     orders: mpsc::Sender<super::stream::ForkOrder>,
     state: watch::Receiver<State>,
     stop: watch::Sender<bool>,
@@ -38,6 +40,7 @@ impl HostedEngine {
         let limit = config.limits.max_streams.get();
         let pool = Arc::new(Pool::new(limit));
         let kills = Arc::new(Kills::default());
+        let host = Pid::default();
         let (orders, ordered) = mpsc::channel(limit);
         let (state, watched) = watch::channel(State::Starting);
         let (stop, stopped) = watch::channel(false);
@@ -45,13 +48,14 @@ impl HostedEngine {
             config: config.clone(),
             pool: pool.clone(),
             kills: kills.clone(),
+            host: host.clone(),
             state,
             orders: ordered,
             stop: stopped,
         };
         // It ends when it is stopped, or when this engine and all its recognisers are gone.
         tokio::spawn(supervisor.run());
-        let shared = Shared { config, pool, kills, orders, state: watched, stop, next: AtomicU64::new(1) };
+        let shared = Shared { config, pool, kills, host, orders, state: watched, stop, next: AtomicU64::new(1) };
         Self { capabilities: Capabilities { max_streams: Some(limit), ..capabilities }, shared: Arc::new(shared) }
     }
 
@@ -122,7 +126,7 @@ impl Shared {
         let longest = self.config.limits.wait;
         timeout(longest, self.running()).await.map_err(|_elapsed| EngineError::Stalled(longest))??;
         let id = self.next.fetch_add(1, Ordering::Relaxed);
-        let (stream, order) = Stream::ordered(id, options.clone(), slot.clone(), self.kills.clone())
+        let (stream, order) = Stream::ordered(id, options.clone(), slot.clone(), self.kills.clone(), self.host.clone())
             .map_err(|error| EngineError::Failed(format!("a stream's socket: {error}")))?;
         self.orders.send(order).await.map_err(|_closed| shut_down())?;
         Ok(stream)

@@ -2,6 +2,7 @@
 
 mod config;
 mod engine;
+mod patience;
 mod pool;
 mod process;
 mod recognizer;

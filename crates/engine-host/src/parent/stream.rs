@@ -10,6 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::sync::{Notify, oneshot};
 
+use super::patience::{Patience, Pid};
 use super::pool::Slot;
 use crate::wire::{Answer, Exit, LENGTH, MAX_FRAME, Message};
 
@@ -20,6 +21,8 @@ pub struct ForkOrder {
     /// The stream's end of its socket.
     pub socket: OwnedFd,
     pub slot: Slot,
+    /// Set when it is forked.
+    pub pid: Pid,
     pub ended: oneshot::Sender<Ending>,
 }
 
@@ -56,6 +59,9 @@ impl Kills {
 /// A forked stream. Dropping it ends the process: at once, or by itself when it has finished its utterance.
 pub struct Stream {
     id: u64,
+    pid: Pid,
+    /// Its host's: what it waits for first.
+    host: Pid,
     socket: UnixStream,
     ended: oneshot::Receiver<Ending>,
     kills: Arc<Kills>,
@@ -78,27 +84,43 @@ impl Stream {
         options: Arc<StreamOptions>,
         slot: Slot,
         kills: Arc<Kills>,
+        host: Pid,
     ) -> std::io::Result<(Self, ForkOrder)> {
         let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
         ours.set_nonblocking(true)?;
         let (ended, end) = oneshot::channel();
-        let stream = Self { id, socket: UnixStream::from_std(ours)?, ended: end, kills, finished: false };
-        Ok((stream, ForkOrder { id, options, socket: theirs.into(), slot, ended }))
+        let pid = Pid::default();
+        let stream = Self {
+            id,
+            pid: pid.clone(),
+            host,
+            socket: UnixStream::from_std(ours)?,
+            ended: end,
+            kills,
+            finished: false,
+        };
+        Ok((stream, ForkOrder { id, options, socket: theirs.into(), slot, pid, ended }))
     }
 
-    /// Sends a request and waits for its answer, for so long.
+    /// Sends a request and waits for its answer, for so long of the time that the stream could have used.
     pub async fn ask(&mut self, request: &[u8], longest: Duration) -> Result<Answer, Fault> {
+        let patience = Patience::new(longest, vec![self.host.clone(), self.pid.clone()]);
         let exchange = async {
             // A stream that failed has said why before it closed: read in any case.
             let _closed = self.socket.write_all(request).await;
             self.read().await
         };
-        match tokio::time::timeout(longest, exchange).await {
-            Ok(Ok(Answer::Failed(error))) => Err(Fault::Engine(error)),
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(Unread::Garbage)) => Err(Fault::Lost(EngineError::Died("it answered garbage".to_owned()))),
-            Ok(Err(Unread::Closed)) => Err(self.reason().await),
-            Err(_elapsed) => Err(Fault::Lost(EngineError::Stalled(longest))),
+        let read = tokio::select! {
+            // An answer that is there counts, however late it is seen.
+            biased;
+            read = exchange => read,
+            () = patience.exhausted() => return Err(Fault::Lost(EngineError::Stalled(longest))),
+        };
+        match read {
+            Ok(Answer::Failed(error)) => Err(Fault::Engine(error)),
+            Ok(answer) => Ok(answer),
+            Err(Unread::Garbage) => Err(Fault::Lost(EngineError::Died("it answered garbage".to_owned()))),
+            Err(Unread::Closed) => Err(self.reason().await),
         }
     }
 

@@ -11,9 +11,10 @@ use std::time::Duration;
 use dalston_engine_sdk::EngineError;
 use tokio::io::Interest;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::config::HostConfig;
+use super::patience::{Patience, Pid};
 use super::pool::{Pool, Slot};
 use super::process::HostProcess;
 use super::stream::{Ending, ForkOrder, Kills};
@@ -38,6 +39,8 @@ pub struct Supervisor {
     pub config: HostConfig,
     pub pool: Arc<Pool>,
     pub kills: Arc<Kills>,
+    /// Of the host that runs.
+    pub host: Pid,
     pub state: watch::Sender<State>,
     /// As long as there are slots: each order holds one, so sending never waits.
     pub orders: mpsc::Receiver<ForkOrder>,
@@ -47,6 +50,7 @@ pub struct Supervisor {
 /// A stream that was ordered and has not ended.
 struct Entry {
     ended: oneshot::Sender<Ending>,
+    pid: Pid,
     /// Keeps the slot taken until the process is gone.
     _slot: Slot,
 }
@@ -131,6 +135,7 @@ impl Supervisor {
             end(host, Duration::ZERO).await;
             return failure;
         }
+        self.host.set(host.pid);
         tracing::info!(pid = host.pid, seconds = began.elapsed().as_secs_f64(), "engine host is ready");
         self.state.send_replace(State::Ready { pid: host.pid });
 
@@ -156,12 +161,12 @@ impl Supervisor {
     /// Passes orders and reports until the end. `Err(None)` when the host closed its socket.
     async fn serve(&mut self, host: &HostProcess, entries: &mut HashMap<u64, Entry>) -> Result<(), Option<String>> {
         // Forks that were not reported yet, oldest first.
-        let mut pending: VecDeque<(Instant, u64)> = VecDeque::new();
+        let mut pending: VecDeque<(Patience, u64)> = VecDeque::new();
         let longest = self.config.limits.fork;
         loop {
             let overdue = async {
                 match pending.front() {
-                    Some((due, _)) => sleep_until(*due).await,
+                    Some((patience, _)) => patience.exhausted().await,
                     None => future::pending().await,
                 }
             };
@@ -172,6 +177,9 @@ impl Supervisor {
                     Ok(Some(Report::Forked { id, pid })) => {
                         tracing::debug!(pid, id, "stream forked");
                         pending.retain(|(_, other)| *other != id);
+                        if let Some(entry) = entries.get(&id) {
+                            entry.pid.set(pid);
+                        }
                     }
                     Ok(Some(Report::Refused { id, error })) => {
                         pending.retain(|(_, other)| *other != id);
@@ -193,9 +201,9 @@ impl Supervisor {
                     }
                 }
                 forked = self.orders.recv() => {
-                    let Some(ForkOrder { id, options, socket, slot, ended }) = forked else { return Ok(()) };
-                    entries.insert(id, Entry { ended, _slot: slot });
-                    pending.push_back((Instant::now() + longest, id));
+                    let Some(ForkOrder { id, options, socket, slot, pid, ended }) = forked else { return Ok(()) };
+                    entries.insert(id, Entry { ended, pid, _slot: slot });
+                    pending.push_back((Patience::new(longest, vec![self.host.clone()]), id));
                     let options = options.as_ref().clone();
                     order(host, &Order::Fork { id, options }, Some(socket.as_fd()), longest).await?;
                 }
