@@ -13,6 +13,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod batch;
 mod capability;
 #[cfg(feature = "conformance")]
 pub mod conformance;

@@ -86,6 +86,14 @@ id!(
     RequestId, "req_", Uuid::now_v7(), is_callers
 );
 id!(
+    /// One batch job. Sorts by the time it was made.
+    JobId, "job_", Uuid::now_v7(), is_valid
+);
+id!(
+    /// One task of a job.
+    TaskId, "task_", Uuid::now_v7(), is_valid
+);
+id!(
     /// One realtime worker process.
     WorkerId, "wrk_", Uuid::now_v7(), is_valid
 );

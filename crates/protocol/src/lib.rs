@@ -8,10 +8,11 @@
 mod close;
 mod error;
 mod id;
+pub mod job;
 pub mod realtime;
 mod transcript;
 
 pub use close::{Close, CloseCode};
 pub use error::{ApiError, ErrorBody, ErrorCode};
-pub use id::{InvalidId, LeaseId, RequestId, SessionId, WorkerId};
+pub use id::{InvalidId, JobId, LeaseId, RequestId, SessionId, TaskId, WorkerId};
 pub use transcript::{Segment, Word, round_ms};

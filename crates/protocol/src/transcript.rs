@@ -29,6 +29,9 @@ pub struct Segment {
     pub end: f64,
     /// The words, parted by single spaces.
     pub text: String,
+    /// Who said it, where that was asked for: `speaker_0`, …
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub speaker: Option<String>,
     /// The channel it was heard on, where there are several.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channel: Option<u8>,

@@ -28,6 +28,7 @@ impl Transcript {
             start: said.start,
             end: said.end,
             text: said.text.clone(),
+            speaker: None,
             channel: said.channel,
             confidence: said.confidence,
             words: said.words.clone(),

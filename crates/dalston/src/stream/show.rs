@@ -64,6 +64,7 @@ impl Show {
                         start: heard.start,
                         end: heard.end,
                         text: heard.text.clone(),
+                        speaker: None,
                         channel: heard.channel,
                         confidence: heard.confidence,
                         words: heard.words.clone(),

@@ -103,6 +103,7 @@ mod tests {
             start: 1.0,
             end: 2.5,
             text: text.into(),
+            speaker: None,
             channel: None,
             confidence: None,
             words: text.split(' ').zip(times).map(word).collect(),

@@ -113,6 +113,7 @@ pub fn said(start: &RecordingStart, text: &str) -> SessionRecord {
         start: 0.5,
         end: 1.5,
         text: text.into(),
+        speaker: None,
         channel: None,
         confidence: Some(0.75),
         words: Vec::new(),

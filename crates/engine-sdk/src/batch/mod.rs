@@ -1,0 +1,65 @@
+//! Engines that work on files: one task in, one result out.
+//!
+//! An author writes [`Engine::process`] as plain blocking code. Claiming the task, fetching its inputs, renewing the claim,
+//! retries, storage, tracing and cancellation are the runner's.
+//!
+//! ```
+//! use dalston_engine_sdk::batch::{Engine, EngineInfo, Stage, TaskContext, TaskError, TaskInput, TaskOutput};
+//!
+//! /// Counts the samples of the prepared audio.
+//! struct Counter;
+//!
+//! impl Engine for Counter {
+//!     fn info(&self) -> EngineInfo {
+//!         EngineInfo::new("counter", Stage::new("count"))
+//!     }
+//!
+//!     fn process(&self, input: &TaskInput, ctx: &dyn TaskContext) -> Result<TaskOutput, TaskError> {
+//!         let bytes = std::fs::metadata(input.file("audio.wav")?).map_err(TaskError::failed)?.len();
+//!         ctx.progress(1.0);
+//!         TaskOutput::of(&serde_json::json!({ "samples": bytes.saturating_sub(44) / 2 }))
+//!     }
+//! }
+//! ```
+
+mod results;
+mod task;
+
+pub use results::{Aligned, Diarized, Prepared, Spoken, Transcribed, Turn};
+pub use task::{Stage, TaskContext, TaskError, TaskInput, TaskOutput};
+
+use crate::Capabilities;
+
+/// An engine for one stage of a job. One value serves all tasks, at most [`EngineInfo::concurrency`] at once.
+pub trait Engine: Send + Sync + 'static {
+    /// What it is.
+    fn info(&self) -> EngineInfo;
+
+    /// Does one task. Runs on a thread of its own and may block it. Called again with the same input after a failure that
+    /// [may pass](TaskError::Failed), or after a crash.
+    ///
+    /// # Errors
+    /// [`TaskError`] tells what would not help to try again from what might.
+    fn process(&self, input: &TaskInput, ctx: &dyn TaskContext) -> Result<TaskOutput, TaskError>;
+}
+
+/// What an engine is, as the planner and the API see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EngineInfo {
+    /// Stable id, e.g. `pocketsphinx`; names its queue.
+    pub engine_id: String,
+    /// The stage it does.
+    pub stage: Stage,
+    /// Tasks at once; as many as there are processors unless said.
+    pub concurrency: usize,
+    /// What it recognises, for stages that choose by language and model.
+    pub capabilities: Option<Capabilities>,
+}
+
+impl EngineInfo {
+    /// An engine without anything to choose by, with one task per processor.
+    pub fn new(engine_id: impl Into<String>, stage: Stage) -> Self {
+        let concurrency = std::thread::available_parallelism().map_or(1, usize::from);
+        Self { engine_id: engine_id.into(), stage, concurrency, capabilities: None }
+    }
+}
