@@ -11,13 +11,50 @@ pub enum Component {
     SessionRouter,
     /// Session loop of the realtime worker.
     Realtime,
+    /// Jobs: planning, scheduling, assembly.
+    Orchestrator,
+    /// Engines that read uploads.
+    EnginePrepare,
+    /// Engines that recognise speech in files.
+    EngineTranscribe,
+    /// Engines that give words their times.
+    EngineAlign,
+    /// Engines that tell speakers apart.
+    EngineDiarize,
+    /// Engines of any other stage.
+    EngineOther,
     /// Whatever belongs to the process and to none of the above.
     Process,
 }
 
 impl Component {
     /// All of them, in the order of [`Component::index`].
-    pub const ALL: [Component; 4] = [Self::Gateway, Self::SessionRouter, Self::Realtime, Self::Process];
+    pub const ALL: [Component; Self::COUNT] = [
+        Self::Gateway,
+        Self::SessionRouter,
+        Self::Realtime,
+        Self::Orchestrator,
+        Self::EnginePrepare,
+        Self::EngineTranscribe,
+        Self::EngineAlign,
+        Self::EngineDiarize,
+        Self::EngineOther,
+        Self::Process,
+    ];
+
+    /// How many there are.
+    pub const COUNT: usize = 10;
+
+    /// The lane of the engines of this stage.
+    pub fn engine(stage: &str) -> Self {
+        match stage {
+            "prepare" => Self::EnginePrepare,
+            "transcribe" => Self::EngineTranscribe,
+            "align" => Self::EngineAlign,
+            "diarize" => Self::EngineDiarize,
+            _ => Self::EngineOther,
+        }
+    }
 
     /// Position in [`Component::ALL`].
     pub const fn index(self) -> usize {
@@ -35,6 +72,12 @@ impl Component {
             Self::Gateway => Some("dalston-gateway"),
             Self::SessionRouter => Some("dalston-session-router"),
             Self::Realtime => Some("dalston-realtime"),
+            Self::Orchestrator => Some("dalston-orchestrator"),
+            Self::EnginePrepare => Some("dalston-engine-prepare"),
+            Self::EngineTranscribe => Some("dalston-engine-transcribe"),
+            Self::EngineAlign => Some("dalston-engine-align"),
+            Self::EngineDiarize => Some("dalston-engine-diarize"),
+            Self::EngineOther => Some("dalston-engine"),
             Self::Process => None,
         }
     }
@@ -46,6 +89,8 @@ impl Component {
             "dalston_gateway" => Self::Gateway,
             "dalston_session_router" => Self::SessionRouter,
             "dalston_realtime" => Self::Realtime,
+            "dalston_orchestrator" => Self::Orchestrator,
+            "dalston_engine_runner" => Self::EngineOther,
             _ => Self::Process,
         }
     }
@@ -53,7 +98,7 @@ impl Component {
 
 /// Service names of this process, one per component.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ServiceNames([String; 4]);
+pub struct ServiceNames([String; Component::COUNT]);
 
 impl ServiceNames {
     /// `service` is what the role calls itself, `overriding` is `OTEL_SERVICE_NAME`.
@@ -83,8 +128,11 @@ mod tests {
     #[test]
     fn components_keep_their_lanes_in_one_process() {
         let names = ServiceNames::new("dalston", None);
-        let all = Component::ALL.map(|c| names.of(c).to_owned());
-        assert_eq!(all, ["dalston-gateway", "dalston-session-router", "dalston-realtime", "dalston"]);
+        assert_eq!(names.of(Component::Gateway), "dalston-gateway");
+        assert_eq!(names.of(Component::engine("prepare")), "dalston-engine-prepare");
+        assert_eq!(names.of(Component::Process), "dalston");
+        let different: std::collections::HashSet<&str> = Component::ALL.iter().map(|c| names.of(*c)).collect();
+        assert_eq!(different.len(), Component::COUNT);
     }
 
     #[test]

@@ -144,7 +144,7 @@ impl ExporterThread {
     }
 }
 
-fn build_exporters(endpoint: &str, names: &ServiceNames) -> Result<[OtlpExporter; 4], TelemetryError> {
+fn build_exporters(endpoint: &str, names: &ServiceNames) -> Result<Vec<OtlpExporter>, TelemetryError> {
     let refused = |reason: String| TelemetryError::Exporter { endpoint: endpoint.to_owned(), reason };
     let channel = tonic::transport::Endpoint::from_shared(endpoint.to_owned())
         .map_err(|error| refused(error.to_string()))?
@@ -156,13 +156,13 @@ fn build_exporters(endpoint: &str, names: &ServiceNames) -> Result<[OtlpExporter
         exporter.set_resource(&tracers::resource(names.of(component)));
         Ok(exporter)
     };
-    let [a, b, c, d] = Component::ALL.map(build);
-    let exporters: Result<_, opentelemetry_otlp::ExporterBuildError> = (|| Ok([a?, b?, c?, d?]))();
+    let exporters: Result<_, opentelemetry_otlp::ExporterBuildError> = Component::ALL.into_iter().map(build).collect();
     exporters.map_err(|error| refused(error.to_string()))
 }
 
 struct Worker {
-    exporters: [OtlpExporter; 4],
+    /// One per component, in their order.
+    exporters: Vec<OtlpExporter>,
     queue: mpsc::Receiver<Ended>,
     half_full: Arc<Notify>,
     stopping: watch::Receiver<Option<Instant>>,
@@ -243,7 +243,7 @@ impl Worker {
 
     /// Whether the whole batch was taken. After the first failure the collector is not asked for the other components.
     async fn export(&mut self, batch: Vec<Ended>) -> bool {
-        let mut parts: [Vec<SpanData>; 4] = Default::default();
+        let mut parts: [Vec<SpanData>; Component::COUNT] = Default::default();
         for ended in batch {
             parts[ended.component.index()].push(ended.span);
         }

@@ -96,7 +96,7 @@ pub use error::{BadVariable, TelemetryError};
 pub use export::SpanCounters;
 pub use label::{AttrValue, Label};
 pub use logs::scope;
-pub use metrics::{DecoderMetrics, Direction, Metrics, Seconds};
+pub use metrics::{DecoderMetrics, Direction, JobMetrics, Metrics, Seconds};
 pub use names::{Key, key};
 pub use options::{LogFormat, Options, SpanRates};
 pub use outcome::SessionOutcome;
@@ -106,6 +106,6 @@ pub use sampler::{RootSampler, SamplerPolicy};
 pub use session::{
     Chunk, Lap, LogIds, SessionStart, SessionTotals, SessionTrace, Stopwatch, Transcript, TranscriptKind, VadEndpoint,
 };
-pub use span::{InSpan, Span};
+pub use span::{InSpan, Span, StepKind};
 pub use telemetry::{Telemetry, TelemetryGuard, configure_tracing};
 pub use tracers::{Tracers, tracers};

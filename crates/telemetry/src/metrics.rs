@@ -1,6 +1,7 @@
 //! Numbers for Prometheus. Handles are resolved once and cheap to clone; counters and gauges are one atomic operation, a
 //! histogram is a short uncontended lock. Every label comes from a closed list, so the number of series is bounded.
 
+mod jobs;
 mod labels;
 mod process;
 
@@ -16,6 +17,7 @@ use prometheus_client::registry::{Registry, Unit};
 use crate::export::SpanCounters;
 use crate::names::metric;
 use crate::outcome::SessionOutcome;
+pub use jobs::JobMetrics;
 pub use labels::Direction;
 use labels::{BoundedRoutes, DirectionLabels, DropLabels, HttpLabels, OutcomeLabels, RouteLabels};
 
@@ -65,6 +67,8 @@ pub struct Metrics {
     pub audio_seconds: Counter<f64, std::sync::atomic::AtomicU64>,
     /// The decoders and who waits for them.
     pub decoder: DecoderMetrics,
+    /// Jobs, tasks and queues.
+    pub jobs: JobMetrics,
     /// Open TCP connections.
     pub connections_open: Gauge,
     websocket_bytes: [Counter; 2],
@@ -120,6 +124,7 @@ impl Metrics {
                 waiting: Gauge::default(),
                 wait: Seconds::doubling(1e-3, 14),
             },
+            jobs: JobMetrics::default(),
             connections_open: Gauge::default(),
             websocket_bytes: Direction::ALL.map(|d| websocket_bytes.get_or_create_owned(&DirectionLabels::new(d))),
             websocket_messages: Direction::ALL
@@ -139,6 +144,7 @@ impl Metrics {
         registry.register_collector(Box::new(process::ProcessCollector));
         let ours = registry.sub_registry_with_prefix(metric::PREFIX);
         metrics.register(ours);
+        metrics.jobs.register(ours);
         let payload = "Payload of WebSocket messages";
         ours.register_with_unit(metric::WEBSOCKET_BYTES, payload, Unit::Bytes, websocket_bytes);
         ours.register(metric::WEBSOCKET_MESSAGES, "WebSocket messages", websocket_messages);

@@ -34,6 +34,28 @@ pub mod span {
     pub const TRANSCRIPT: &str = "realtime.generate_transcript";
     /// Draining and closing.
     pub const SESSION_CLOSE: &str = "realtime.session_close";
+    /// INTERNAL, `dalston-gateway`: the upload on its way into the object store, whichever that is.
+    pub const UPLOAD_SOURCE: &str = "upload_to_s3";
+    /// INTERNAL, `dalston-gateway`: the job's rows.
+    pub const CREATE_JOB: &str = "gateway.create_job";
+    /// PRODUCER, `dalston-gateway`: what the orchestrator's work on the job is the child of.
+    pub const PUBLISH_JOB_CREATED: &str = "publish_job_created_event";
+    /// CONSUMER, `dalston-orchestrator`: the first look at a job.
+    pub const HANDLE_JOB: &str = "orchestrator.handle_job";
+    /// CONSUMER, `dalston-orchestrator`: a look at a job of which a task has ended.
+    pub const HANDLE_TASK_COMPLETED: &str = "orchestrator.handle_task_completed";
+    /// INTERNAL, `dalston-orchestrator`: which tasks the job has now.
+    pub const BUILD_DAG: &str = "orchestrator.build_dag";
+    /// PRODUCER, `dalston-orchestrator`: a task becomes ready; parent of what its engine does.
+    pub const SCHEDULE_TASK: &str = "orchestrator.schedule_task";
+    /// INTERNAL, `dalston-orchestrator`: the transcript out of the results.
+    pub const ASSEMBLE: &str = "orchestrator.assemble_transcript";
+    /// INTERNAL, `dalston-orchestrator`: the job becomes terminal.
+    pub const MARK_JOB_COMPLETED: &str = "orchestrator.mark_job_completed";
+    /// INTERNAL, an engine's lane: inputs become local files.
+    pub const DOWNLOAD_INPUT: &str = "download_input";
+    /// INTERNAL, an engine's lane: results become artifacts.
+    pub const UPLOAD_OUTPUT: &str = "upload_output";
 }
 
 /// Names of span events.
@@ -63,7 +85,29 @@ pub mod key {
         REQUEST_ID = "dalston.request_id";
         /// `ses_…`, on the session span and on every child of it.
         SESSION_ID = "session.id";
-        /// Which engine recognises.
+        /// `job_…`, on every span of a job.
+        JOB_ID = "dalston.job_id";
+        /// `task_…`.
+        TASK_ID = "dalston.task_id";
+        /// `prepare`, `transcribe`, …
+        STAGE = "dalston.stage";
+        /// Which attempt at a task, from 1.
+        ATTEMPT = "dalston.attempt";
+        /// Seconds from ready to running.
+        QUEUE_WAIT_SECONDS = "dalston.queue_wait_seconds";
+        /// Channel that a task is for.
+        CHANNEL = "dalston.channel";
+        /// Tasks that a job has.
+        TASKS = "dalston.tasks";
+        /// Which object store: `local`, `s3`, …
+        STORAGE_BACKEND = "dalston.storage.backend";
+        /// Bytes that went to or came from it.
+        ARTIFACT_BYTES = "dalston.artifact.bytes";
+        /// `in_process` or `redis`.
+        MESSAGING_SYSTEM = "messaging.system";
+        /// The queue.
+        MESSAGING_DESTINATION = "messaging.destination.name";
+        /// Which engine works.
         ENGINE_ID = "dalston.engine_id";
         /// Which model the engine has loaded.
         MODEL = "dalston.model";
@@ -194,6 +238,22 @@ pub mod metric {
     pub const WEBSOCKET_MESSAGES: &str = "websocket_messages";
     /// Open TCP connections.
     pub const CONNECTIONS_OPEN: &str = "connections_open";
+    /// Jobs that were accepted.
+    pub const JOBS_CREATED: &str = "jobs_created";
+    /// Jobs that became terminal, by status.
+    pub const JOBS_ENDED: &str = "jobs_ended";
+    /// From acceptance to the end of a job.
+    pub const JOB_DURATION: &str = "job_duration";
+    /// Attempts at tasks, by stage and outcome.
+    pub const TASKS_ENDED: &str = "tasks_ended";
+    /// From the beginning of an attempt to its end, by stage.
+    pub const TASK_DURATION: &str = "task_duration";
+    /// From ready to running, by stage.
+    pub const TASK_WAIT: &str = "task_wait";
+    /// Messages in a queue that nobody has claimed.
+    pub const QUEUE_DEPTH: &str = "queue_depth";
+    /// Age of the oldest of them.
+    pub const QUEUE_OLDEST: &str = "queue_oldest";
 }
 
 /// Target of spans that only lend their fields to log lines; the trace bridge passes them by.

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context as TaskContext, Poll};
 
-use opentelemetry::trace::{SpanKind, Status, TraceContextExt, Tracer};
+use opentelemetry::trace::{Link, SpanKind, Status, TraceContextExt, Tracer};
 use opentelemetry::{Context, KeyValue};
 use pin_project_lite::pin_project;
 
@@ -50,6 +50,34 @@ impl Tracers {
         self.open(Component::SessionRouter, SpanKind::Internal, name, &parent.as_parent())
     }
 
+    /// A span of a job. Its name comes from [`names::span`], or is a stage's or an engine's; `linked` is a span that it
+    /// repeats, such as that of an earlier attempt.
+    pub fn step(
+        &self,
+        component: Component,
+        kind: StepKind,
+        name: impl Into<Cow<'static, str>>,
+        parent: &TraceContext,
+        linked: &TraceContext,
+    ) -> Span {
+        let Some(pipeline) = self.pipeline() else { return Span::none() };
+        let name = match name.into() {
+            Cow::Owned(name) => Cow::Owned(Label::new(&name).as_str().to_owned()),
+            borrowed => borrowed,
+        };
+        let kind = match kind {
+            StepKind::Internal => SpanKind::Internal,
+            StepKind::Producer => SpanKind::Producer,
+            StepKind::Consumer => SpanKind::Consumer,
+            StepKind::Client => SpanKind::Client,
+        };
+        let tracer = pipeline.tracer(component);
+        let links = linked.span_context().map(|context| Link::new(context, Vec::new(), 0));
+        let builder = tracer.span_builder(name).with_kind(kind).with_links(links.into_iter().collect());
+        let span = tracer.build_with_context(builder, &parent.as_parent());
+        Span(Some(Context::new().with_span(span)))
+    }
+
     fn server(&self, name: Cow<'static, str>, traceparent: Option<&str>) -> Span {
         let parent = traceparent.map_or_else(TraceContext::none, TraceContext::from_traceparent);
         self.open(Component::Gateway, SpanKind::Server, name, &parent.as_parent())
@@ -61,6 +89,19 @@ impl Tracers {
         let span = tracer.build_with_context(tracer.span_builder(name).with_kind(kind), parent);
         Span(Some(Context::new().with_span(span)))
     }
+}
+
+/// What a step of a job is to its neighbours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StepKind {
+    /// Nothing in particular.
+    Internal,
+    /// It puts a message into a queue.
+    Producer,
+    /// It works on a message out of one.
+    Consumer,
+    /// It calls another service.
+    Client,
 }
 
 /// A span of the catalogue. It ends when it is dropped; off, it is nothing at all.

@@ -93,7 +93,7 @@ pub(crate) struct SharedPipeline(Arc<Pipeline>);
 #[derive(Debug)]
 struct Pipeline {
     /// One per component, each of a provider with a service name of its own.
-    tracers: [SdkTracer; 4],
+    tracers: [SdkTracer; Component::COUNT],
     coins: Coins,
     ring: Option<TraceRing>,
     /// Where spans go that were made after the fact.
