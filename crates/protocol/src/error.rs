@@ -55,6 +55,16 @@ error_codes! {
     ModelNotFound = "model_not_found", 404, NotFound;
     /// No worker's model has this language.
     LanguageNotSupported = "language_not_supported", 404, NotFound;
+    /// An idempotency key was used before, with another request.
+    IdempotencyConflict = "idempotency_conflict", 409, BadRequest;
+    /// The job is not where this can be done to it.
+    WrongStatus = "wrong_status", 409, BadRequest;
+    /// The request's body is of another kind than this route reads.
+    UnsupportedMedia = "unsupported_media", 415, BadRequest;
+    /// What is asked for lies outside of what there is.
+    OutOfRange = "out_of_range", 416, BadRequest;
+    /// The job failed: its own error says why.
+    JobFailed = "job_failed", 422, Internal;
     /// The client sent nothing for too long.
     ClientIdle = "client_idle", 408, Timeout;
     /// The client does not read what it is sent.
@@ -71,6 +81,10 @@ error_codes! {
     Internal = "internal", 500, Internal;
     /// No worker is free.
     NoCapacity = "no_capacity", 503, NoCapacity;
+    /// What the server keeps things in cannot be reached.
+    Unavailable = "unavailable", 503, NoCapacity;
+    /// The work takes longer than the answer may.
+    Timeout = "timeout", 504, Timeout;
     /// The server is going down.
     Draining = "draining", 503, Restart;
 }
