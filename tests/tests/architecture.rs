@@ -9,6 +9,7 @@ const LEVELS: &[(&str, u8)] = &[
     ("dalston-protocol", 0),
     ("dalston-telemetry", 0),
     ("dalston-audio", 1),
+    ("dalston-broker", 1),
     ("dalston-client", 1),
     ("dalston-engine-sdk", 1),
     ("dalston-store", 1),
