@@ -1,5 +1,7 @@
 //! The broker of one process: a lock around [`State`].
 
+#[cfg(test)]
+mod properties;
 mod queue;
 mod state;
 mod topics;
