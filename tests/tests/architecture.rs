@@ -16,6 +16,8 @@ const LEVELS: &[(&str, u8)] = &[
     ("dalston-engine-host", 2),
     ("dalston-engine-loopback", 2),
     ("dalston-engine-pocketsphinx", 2),
+    ("dalston-engine-prepare", 2),
+    ("dalston-engine-utterances", 2),
     ("dalston-session-router", 2),
     ("dalston-gateway", 3),
     ("dalston-realtime", 3),

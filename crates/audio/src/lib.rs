@@ -32,5 +32,5 @@ pub use format::{Channels, Encoding, Format, SAMPLE_RATES};
 pub use frame::{FRAME_SAMPLES, Frame, Framer};
 pub use intake::Intake;
 pub use level::{Level, quietest};
-pub use resampler::Resampler;
+pub use resampler::{FILE_RATES, Resampler};
 pub use vad::{Vad, VadKind, Verdict};

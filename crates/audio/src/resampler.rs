@@ -26,6 +26,12 @@ impl Resampler {
         Self { rate: rate.clamp(*SAMPLE_RATES.start(), *SAMPLE_RATES.end()), received: 0, filter: None }
     }
 
+    /// From any rate that a file may have, which is brought into [`FILE_RATES`].
+    #[must_use]
+    pub fn at_any_rate(rate: u32) -> Self {
+        Self { rate: rate.clamp(*FILE_RATES.start(), *FILE_RATES.end()), received: 0, filter: None }
+    }
+
     /// Takes samples of any number and gives `sink` what they complete, never empty, in pieces of at most 10 ms, except
     /// at 16 kHz.
     pub fn process(&mut self, samples: &[i16], mut sink: impl FnMut(&[i16])) {
@@ -55,6 +61,9 @@ impl Resampler {
         AudioTime::from_samples((self.received * u64::from(SAMPLE_RATE) + rate / 2) / rate)
     }
 }
+
+/// Rates of files, in hertz: from what old telephony left behind to what studios keep.
+pub const FILE_RATES: std::ops::RangeInclusive<u32> = 4_000..=384_000;
 
 /// Zero crossings of the sinc on both sides together, counted at the slower of the two rates. With a Blackman window this passes
 /// up to 0.85 of the slower Nyquist frequency untouched and holds aliases and images below −75 dB; docs and tests measure it.
