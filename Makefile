@@ -1,11 +1,11 @@
 # What a person does with this project. Each verb installs what it needs, saying what.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test docs fmt
+.PHONY: help demo run test bench loadtest docs fmt
 
 help: ## list these verbs
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS="$$(printf '\t')" read -r verb what; do \
-		printf '  make %-6s %s\n' "$$verb" "$$what"; done
+		printf '  make %-9s %s\n' "$$verb" "$$what"; done
 
 demo: ## build, start a server, stream a recording, show captions and the trace
 	@scripts/demo.sh
@@ -15,6 +15,12 @@ run: ## build and run the server until ctrl-c; ARGS go to `dalston serve`
 
 test: ## run everything that must hold
 	@scripts/test.sh
+
+bench: ## run the benchmarks, short
+	@scripts/bench.sh
+
+loadtest: ## put load on a server of its own, short; tables and pages with plots
+	@scripts/loadtest.sh
 
 docs: ## write docs/configuration.md from the settings
 	@cargo run --quiet --package dalston --example configuration_page >docs/configuration.md
