@@ -1,10 +1,15 @@
-//! What can go wrong with a disk, as an operator must tell it apart.
+//! What can go wrong with a disk or a database, as an operator must tell it apart.
 
 use std::{
     error::Error,
     io::{self, ErrorKind},
     path::{Path, PathBuf},
     time::Duration,
+};
+
+use dalston_protocol::{
+    JobId, TaskId,
+    job::{JobStatus, TaskStatus},
 };
 
 /// The cause of a [`StoreError`].
@@ -52,6 +57,77 @@ pub enum StoreError {
     /// The disk did not answer in time. What was begun goes on and may still succeed.
     #[error("the disk did not answer within {0:?}")]
     TooSlow(Duration),
+    /// The URL names no database that is known here. It is not shown: it may hold a password.
+    #[error("a database is given as sqlite:PATH or as postgres://USER@HOST/NAME")]
+    UnknownDatabase,
+    /// The tables cannot be brought up to date.
+    #[error("the tables of the database cannot be brought up to date: {0}")]
+    Migration(#[source] Cause),
+    /// The database does not answer, or not in time. Trying again may help.
+    #[error("the database cannot be reached: {0}")]
+    Unavailable(#[source] Cause),
+    /// The database refuses.
+    #[error("the database refuses: {0}")]
+    Database(#[source] Cause),
+    /// A row is not what this program writes.
+    #[error("{column} of {id} is damaged: {reason}")]
+    DamagedRow {
+        /// The job or task.
+        id: String,
+        /// Its column.
+        column: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// No page gave this cursor.
+    #[error("the cursor is none that a page gave")]
+    InvalidCursor,
+    /// A status that may not follow the one before. The planner is at fault.
+    #[error("{id} is {from} and cannot become {to}")]
+    Transition {
+        /// The job or task.
+        id: String,
+        /// Where it stands.
+        from: &'static str,
+        /// Where it may not go.
+        to: &'static str,
+    },
+    /// A task that is not of that job. The planner is at fault.
+    #[error("{job} has no {task}")]
+    NoSuchTask {
+        /// The job.
+        job: JobId,
+        /// The task.
+        task: TaskId,
+    },
+    /// More tasks than a job may have.
+    #[error("a job has at most {limit} tasks")]
+    TooManyTasks {
+        /// The most.
+        limit: i64,
+    },
+    /// The artifact is not there.
+    #[error("there is no artifact {key}")]
+    NoArtifact {
+        /// Its key.
+        key: String,
+    },
+    /// No artifact can have this key.
+    #[error(
+        "`{key}` cannot be the key of an artifact: names parted by `/`, each of letters, digits, `.`, `-` or `_`, and not `.` or `..`"
+    )]
+    InvalidKey {
+        /// The key.
+        key: String,
+    },
+    /// More bytes than allowed.
+    #[error("{key} is larger than the {limit} bytes that are allowed")]
+    TooLarge {
+        /// The artifact.
+        key: String,
+        /// The most.
+        limit: u64,
+    },
     /// Anything else.
     #[error("{}: {source}", path.display())]
     Io {
@@ -60,6 +136,27 @@ pub enum StoreError {
         /// What the system said.
         source: Cause,
     },
+}
+
+/// A status, or what else one might want to become.
+pub(crate) struct Word(&'static str);
+
+impl From<JobStatus> for Word {
+    fn from(status: JobStatus) -> Self {
+        Self(status.as_str())
+    }
+}
+
+impl From<TaskStatus> for Word {
+    fn from(status: TaskStatus) -> Self {
+        Self(status.as_str())
+    }
+}
+
+impl From<&'static str> for Word {
+    fn from(word: &'static str) -> Self {
+        Self(word)
+    }
 }
 
 impl StoreError {
@@ -89,11 +186,60 @@ impl StoreError {
         Self::Damaged { path, reason: format!("{category:?} error in line {line}, column {column}") }
     }
 
+    pub(crate) fn transition(id: &impl ToString, from: impl Into<Word>, to: impl Into<Word>) -> Self {
+        Self::Transition { id: id.to_string(), from: from.into().0, to: to.into().0 }
+    }
+
     fn of_kind(kind: ErrorKind, path: PathBuf, source: Cause) -> Self {
         match kind {
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => Self::Full { path, source },
             ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => Self::Denied { path, source },
             _ => Self::Io { path, source },
+        }
+    }
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        use sqlx::Error::{Database, Io, PoolClosed, PoolTimedOut, Protocol, WorkerCrashed};
+        let trouble = match &error {
+            Database(said) => Trouble::of(said.code().as_deref().unwrap_or_default()),
+            Io(_) | PoolTimedOut | PoolClosed | WorkerCrashed | Protocol(_) => Trouble::Unavailable,
+            _ => Trouble::Other,
+        };
+        let source = error.into();
+        match trouble {
+            Trouble::Full => Self::Full { path: "the database".into(), source },
+            Trouble::Denied => Self::Denied { path: "the database".into(), source },
+            Trouble::Unavailable => Self::Unavailable(source),
+            Trouble::Other => Self::Database(source),
+        }
+    }
+}
+
+/// What an operator can do something about.
+enum Trouble {
+    Full,
+    Denied,
+    Unavailable,
+    Other,
+}
+
+impl Trouble {
+    /// By the code of SQLite, a number whose lowest byte tells the kind, or by that of PostgreSQL, five characters.
+    fn of(code: &str) -> Self {
+        let sqlite = (code.len() < 5).then(|| code.parse::<u32>().ok()).flatten().map(|code| code & 0xff);
+        match (sqlite, code) {
+            // SQLITE_FULL; disk_full.
+            (Some(13), _) | (_, "53100") => Self::Full,
+            // SQLITE_PERM, SQLITE_READONLY; insufficient_privilege.
+            (Some(3 | 8), _) | (_, "42501") => Self::Denied,
+            // SQLITE_BUSY, which only another process causes.
+            (Some(5), _) => Self::Unavailable,
+            // Connections, resources, shutdown; and two transactions that waited for each other, one of which was ended.
+            (None, code) if ["08", "53", "57"].contains(&code.get(..2).unwrap_or_default()) => Self::Unavailable,
+            (None, "40P01" | "40001") => Self::Unavailable,
+            _ => Self::Other,
         }
     }
 }

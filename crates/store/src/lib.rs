@@ -38,8 +38,10 @@
 #![forbid(unsafe_code)]
 
 mod archive;
+pub mod artifacts;
 mod error;
 mod finishing;
+pub mod jobs;
 mod listing;
 mod place;
 mod recording;
@@ -52,7 +54,12 @@ mod tape;
 mod wav;
 
 pub use archive::{Archive, Limits};
+pub use artifacts::{Artifacts, Stored, TaskOutputFile, Upload};
 pub use error::{Cause, StoreError};
+pub use jobs::{
+    Change, Created, DeadTask, Deleted, Idempotency, JobPage, JobRecord, JobStore, ListQuery, NewJob, NewTask,
+    OutboxRow, Outgoing, Source, Standing, Started, TaskFailure, TaskRecord, Work, engine_queue,
+};
 pub use recording::Recording;
 pub use session::{Page, RecordingStart, SessionRecord, SessionSummary, StoredAudio, StoredSession, Transcript};
 pub use shelf::AudioStream;

@@ -1,0 +1,79 @@
+//! Jobs and their tasks: the truth about what was accepted, how far it is, and what came of it.
+//!
+//! One database, SQLite or PostgreSQL, read and written with the same SQL. Everybody who works on jobs meets here: the
+//! gateway takes them in, the orchestrator plans them, runners do their tasks.
+//!
+//! What holds, whatever is killed at whatever moment:
+//!
+//! * **A job that was acknowledged is kept**, and the message that has it planned is kept in the same moment: the
+//!   [outbox](JobStore::outbox) holds every message until it is [marked](JobStore::outbox_sent) as published.
+//! * **The same idempotency key gives the same job**, of any number of requests at once.
+//! * **What was decided on an old state changes nothing.** [`apply`](JobStore::apply) takes the version that was read, and
+//!   every change of a job or its tasks counts it up.
+//! * **A task is committed once**, by the runner that [began](JobStore::start) it last: see [`Work`].
+//! * **Attempts are bounded**, failures and vanished runners each by their own count.
+//! * **A status moves only where [`JobStatus`](dalston_protocol::job::JobStatus) and
+//!   [`TaskStatus`](dalston_protocol::job::TaskStatus) allow**, but for a [`replay`](JobStore::replay) by hand. A terminal
+//!   job stays as it is, and none of its tasks is open.
+//! * **Tenants do not see each other**: another's job is not found.
+//!
+//! Each query goes by an index, and each list has a limit: the cost of a job does not grow with the number that is kept.
+
+mod attempt;
+mod change;
+mod creating;
+mod cursor;
+mod database;
+mod edit;
+mod outbox;
+mod owning;
+mod reading;
+mod record;
+mod row;
+
+pub use attempt::{MAX_CRASHES, Standing, Started, TaskFailure, Work};
+pub use change::Change;
+pub use outbox::{OutboxRow, Outgoing, engine_queue};
+pub use owning::Deleted;
+pub use reading::{DeadTask, JobPage, ListQuery, MAX_PAGE};
+pub use record::{Created, Idempotency, JobRecord, NewJob, NewTask, Source, TaskRecord};
+
+use std::{fmt, sync::Arc};
+
+use tokio::sync::watch;
+
+use crate::StoreError;
+
+/// Most tasks of a job: two stages for each of 255 channels, and then some.
+const MAX_TASKS: i64 = 1_024;
+
+/// The jobs. A clone is the same store.
+#[derive(Clone)]
+pub struct JobStore {
+    database: database::Database,
+    /// Counts the transactions of this process that put something into the outbox.
+    changed: Arc<watch::Sender<u64>>,
+}
+
+impl JobStore {
+    /// Opens a database, and brings its tables up to date: `sqlite:PATH`, which is made if it is not there, for this user
+    /// alone; or `postgres://…`, which has to be there.
+    ///
+    /// # Errors
+    /// [`StoreError::UnknownDatabase`] for another URL, [`StoreError::Migration`] for tables of a later version, and what
+    /// the database or the file system says.
+    pub async fn open(url: &str) -> Result<Self, StoreError> {
+        Ok(Self { database: database::Database::open(url).await?, changed: Arc::new(watch::Sender::new(0)) })
+    }
+
+    /// Waits for what is under way, and closes all connections. Whatever is asked afterwards fails.
+    pub async fn close(&self) {
+        self.database.close().await;
+    }
+}
+
+impl fmt::Debug for JobStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JobStore").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,283 @@
+//! A task in the hands of a runner.
+//!
+//! Each beginning counts up the task's `attempt`. That is the fencing token: whoever comes with an older one is told so, and
+//! changes nothing. So a task may run more than once and is committed once.
+//!
+//! Two counters end a task that cannot be done. `failures` counts what runners reported, up to the task's `max_attempts`,
+//! with a delay before the next try. `crashes` counts the beginnings that found the task still running, since whoever had
+//! it then is gone without a word; beyond [`MAX_CRASHES`] the task itself is taken for what kills them.
+
+use std::time::Duration;
+
+use dalston_protocol::{
+    TaskId,
+    job::{JobError, JobStatus, TaskStatus},
+};
+
+use super::{
+    JobRecord, JobStore, TaskRecord,
+    edit::Edit,
+    row::{Row, to_json},
+};
+use crate::StoreError;
+
+/// How often a task may lose its runner and be begun again.
+pub const MAX_CRASHES: u32 = 3;
+
+/// The delay before the second attempt; it doubles with each failure …
+const FIRST_DELAY: Duration = Duration::from_secs(2);
+/// … up to here. Each is drawn anew between half of it and one and a half.
+const LONGEST_DELAY: Duration = Duration::from_secs(60);
+
+/// Whether there is something to do.
+#[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "lives for a moment, and work is the usual answer")]
+pub enum Started {
+    /// The task is the caller's, with everything needed to do it.
+    Run(Work),
+    /// It lost its runner too often, and has failed for that.
+    Poisoned,
+    /// It is done, cancelled, not yet to be done, or gone.
+    Stale,
+}
+
+/// What a runner needs to know.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Work {
+    /// The task; its `attempt` is the caller's token.
+    pub task: TaskRecord,
+    /// Its job.
+    pub job: JobRecord,
+    /// The tasks whose output it needs.
+    pub dependencies: Vec<TaskRecord>,
+}
+
+/// How a runner stands to the task it runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// Go on.
+    Yours,
+    /// The job was cancelled or has failed elsewhere: stop. [`JobStore::fail`] then tells that nothing runs any more.
+    Cancelled,
+    /// Another has it, or it is gone: stop, and say nothing.
+    Lost,
+}
+
+/// Why an attempt failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TaskFailure {
+    /// A word of the program.
+    pub code: String,
+    /// For the job's owner.
+    pub message: String,
+    /// Whether another attempt might go better.
+    pub retryable: bool,
+}
+
+impl JobStore {
+    /// Begins a task that waits, or that somebody had who is gone.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn start(&self, task: &TaskId, runner: &str) -> Result<Started, StoreError> {
+        let mut edit = Edit::begin(self).await?;
+        let Some((mut task, mut job)) = edit.task_and_job(task).await? else { return Ok(Started::Stale) };
+        let was_running = match task.status {
+            TaskStatus::Ready => false,
+            TaskStatus::Running => true,
+            _ => return Ok(Started::Stale),
+        };
+        if job.status == JobStatus::Cancelling {
+            // Whoever had it did not live to say that it ended.
+            edit.end(&task, TaskStatus::Cancelled, None).await?;
+            edit.publish_job(&job.id).await?;
+            edit.finish().await?;
+            return Ok(Started::Stale);
+        }
+        task.crashes += u32::from(was_running);
+        if task.crashes > MAX_CRASHES {
+            let message = format!("whoever ran this task was gone without a word {} times", task.crashes);
+            edit.poison(&task, &JobError { code: "poison".into(), message, stage: Some(task.stage.clone()) }).await?;
+            edit.publish_job(&job.id).await?;
+            edit.finish().await?;
+            return Ok(Started::Poisoned);
+        }
+        edit.start(&mut task, &mut job, runner).await?;
+        let mut dependencies = Vec::new();
+        if !task.depends_on.is_empty() {
+            dependencies = edit.tasks(&job.id).await?;
+            dependencies.retain(|other| task.depends_on.contains(&other.node));
+        }
+        edit.finish().await?;
+        Ok(Started::Run(Work { task, job, dependencies }))
+    }
+
+    /// Tells how far an attempt is, from 0 to 1, and asks whether to go on. To be called every few seconds whether there is
+    /// news or not: it also tells that the job is not forgotten.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn progress(&self, task: &TaskId, attempt: u32, done: f64) -> Result<Standing, StoreError> {
+        let standing = self.standing(task, attempt).await?;
+        if standing == Standing::Yours {
+            let mut edit = Edit::begin(self).await?;
+            // The job before the task, as everywhere, and without counting up its version: nothing that is decided on it
+            // becomes wrong.
+            let query =
+                sqlx::query("UPDATE jobs SET touched_at = $2 WHERE id = (SELECT job_id FROM tasks WHERE id = $1)");
+            edit.run(query.bind(task.as_str()).bind(edit.now)).await?;
+            let query =
+                sqlx::query("UPDATE tasks SET progress = $3 WHERE id = $1 AND attempt = $2 AND status = 'running'");
+            edit.run(query.bind(task.as_str()).bind(i64::from(attempt)).bind(done.clamp(0.0, 1.0))).await?;
+            edit.finish().await?;
+        }
+        Ok(standing)
+    }
+
+    async fn standing(&self, task: &TaskId, attempt: u32) -> Result<Standing, StoreError> {
+        let query = sqlx::query(
+            "SELECT tasks.status AS task_status, attempt, jobs.status AS job_status FROM tasks \
+             JOIN jobs ON jobs.id = tasks.job_id WHERE tasks.id = $1",
+        );
+        let row = query.bind(task.as_str()).fetch_optional(self.database.reader()).await?;
+        let Some(row) = row else { return Ok(Standing::Lost) };
+        let row = Row(&row);
+        if row.get::<i64>("attempt")? != i64::from(attempt) {
+            return Ok(Standing::Lost);
+        }
+        let job: JobStatus = row.word("job_status")?;
+        Ok(match row.word("task_status")? {
+            TaskStatus::Running if job == JobStatus::Cancelling => Standing::Cancelled,
+            TaskStatus::Running => Standing::Yours,
+            TaskStatus::Cancelled => Standing::Cancelled,
+            _ => Standing::Lost,
+        })
+    }
+
+    /// Completes a task with the artifact that holds what it came to. `false`: the task is not the caller's any more, and
+    /// what it wrote is nobody's.
+    ///
+    /// # Errors
+    /// When the database fails; the task may be committed then, and a second call says `false`.
+    pub async fn commit(&self, task: &TaskId, attempt: u32, output: &str) -> Result<bool, StoreError> {
+        let mut edit = Edit::begin(self).await?;
+        let Some((task, job)) = edit.attempt(task, attempt).await? else { return Ok(false) };
+        let query = sqlx::query(
+            "UPDATE tasks SET status = 'completed', output = $2, progress = 1.0, ended_at = $3 WHERE id = $1",
+        );
+        edit.run(query.bind(task.id.as_str()).bind(output).bind(edit.now)).await?;
+        edit.publish_job(&job.id).await?;
+        edit.finish().await?;
+        Ok(true)
+    }
+
+    /// Ends an attempt without success. The task is to be done again after a delay, if that may help and it has not failed
+    /// `max_attempts` times; if the job is being cancelled, it is cancelled. `false`: the task is not the caller's any more.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn fail(&self, task: &TaskId, attempt: u32, error: &TaskFailure) -> Result<bool, StoreError> {
+        let mut edit = Edit::begin(self).await?;
+        let Some((task, job)) = edit.attempt(task, attempt).await? else { return Ok(false) };
+        let failures = task.failures + 1;
+        let error_of_stage =
+            JobError { code: error.code.clone(), message: error.message.clone(), stage: Some(task.stage.clone()) };
+        if job.status == JobStatus::Cancelling {
+            edit.end(&task, TaskStatus::Cancelled, None).await?;
+        } else if error.retryable && failures < task.max_attempts {
+            let due_at = edit.now.saturating_add(millis(delay(failures)));
+            edit.retry(&task, failures, &error_of_stage, due_at).await?;
+            edit.publish_task(&job, &task, due_at).await?;
+        } else {
+            edit.count_failures(&task, failures).await?;
+            edit.end(&task, TaskStatus::Failed, Some(&error_of_stage)).await?;
+        }
+        edit.publish_job(&job.id).await?;
+        edit.finish().await?;
+        Ok(true)
+    }
+}
+
+impl Edit<'_> {
+    /// The task, if this attempt has it.
+    async fn attempt(&mut self, id: &TaskId, attempt: u32) -> Result<Option<(TaskRecord, JobRecord)>, StoreError> {
+        let found = self.task_and_job(id).await?;
+        // A terminal job has no task that runs.
+        Ok(found.filter(|(task, _)| task.status == TaskStatus::Running && task.attempt == attempt))
+    }
+
+    async fn start(&mut self, task: &mut TaskRecord, job: &mut JobRecord, runner: &str) -> Result<(), StoreError> {
+        (task.status, task.attempt, task.progress) = (TaskStatus::Running, task.attempt + 1, 0.0);
+        let query = sqlx::query(
+            "UPDATE tasks SET status = 'running', attempt = $2, crashes = $3, runner = $4, started_at = $5, \
+             progress = 0.0 WHERE id = $1",
+        );
+        let query = query.bind(task.id.as_str()).bind(i64::from(task.attempt)).bind(i64::from(task.crashes));
+        self.run(query.bind(runner).bind(self.now)).await?;
+        task.runner = Some(runner.to_owned());
+        task.started_at = Some(super::row::from_millis(self.now));
+        if job.started_at.is_none() || job.status == JobStatus::Pending {
+            job.status = JobStatus::Running;
+            job.started_at = job.started_at.or(task.started_at);
+            let query =
+                sqlx::query("UPDATE jobs SET status = 'running', started_at = COALESCE(started_at, $2) WHERE id = $1");
+            self.run(query.bind(job.id.as_str()).bind(self.now)).await?;
+        }
+        Ok(())
+    }
+
+    async fn retry(
+        &mut self,
+        task: &TaskRecord,
+        failures: u32,
+        error: &JobError,
+        due_at: i64,
+    ) -> Result<(), StoreError> {
+        let query = sqlx::query(
+            "UPDATE tasks SET status = 'ready', failures = $2, error = $3, ready_at = $4, progress = 0.0 \
+             WHERE id = $1",
+        );
+        self.run(query.bind(task.id.as_str()).bind(i64::from(failures)).bind(to_json(error)).bind(due_at)).await
+    }
+
+    async fn poison(&mut self, task: &TaskRecord, error: &JobError) -> Result<(), StoreError> {
+        let query = sqlx::query("UPDATE tasks SET crashes = $2 WHERE id = $1");
+        self.run(query.bind(task.id.as_str()).bind(i64::from(task.crashes))).await?;
+        self.end(task, TaskStatus::Failed, Some(error)).await
+    }
+
+    async fn count_failures(&mut self, task: &TaskRecord, failures: u32) -> Result<(), StoreError> {
+        let query = sqlx::query("UPDATE tasks SET failures = $2 WHERE id = $1");
+        self.run(query.bind(task.id.as_str()).bind(i64::from(failures))).await
+    }
+
+    async fn end(&mut self, task: &TaskRecord, status: TaskStatus, error: Option<&JobError>) -> Result<(), StoreError> {
+        let query =
+            sqlx::query("UPDATE tasks SET status = $2, error = COALESCE($3, error), ended_at = $4 WHERE id = $1");
+        self.run(query.bind(task.id.as_str()).bind(status.as_str()).bind(error.map(to_json)).bind(self.now)).await
+    }
+}
+
+/// The delay after so many failures.
+fn delay(failures: u32) -> Duration {
+    let doublings = failures.saturating_sub(1).min(16);
+    FIRST_DELAY.saturating_mul(1 << doublings).min(LONGEST_DELAY).mul_f64(rand::random_range(0.5..1.5))
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn delays_double_with_jitter_up_to_a_minute() {
+        for (failures, middle) in [(1, 2), (2, 4), (3, 8), (5, 32), (6, 60), (40, 60), (u32::MAX, 60)] {
+            let middle = Duration::from_secs(middle);
+            let delay = delay(failures);
+            assert!(delay >= middle / 2 && delay < middle * 3 / 2, "{delay:?} after {failures} failures");
+        }
+    }
+}

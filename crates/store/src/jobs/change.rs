@@ -1,0 +1,195 @@
+//! What the planner decided, put into effect.
+
+use std::time::SystemTime;
+
+use dalston_protocol::{
+    JobId, TaskId,
+    job::{JobError, JobStatus, TaskStatus},
+};
+
+use super::{
+    JobRecord, JobStore, MAX_TASKS, NewTask, TaskRecord,
+    edit::Edit,
+    row::{to_json, to_millis},
+};
+use crate::StoreError;
+
+/// One thing that the planner decided about a job.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Change {
+    /// The job has this task too.
+    Insert(NewTask),
+    /// What the task depends on is done: it is given to its engine.
+    Ready {
+        /// The task.
+        task: TaskId,
+        /// The span that made it ready, when tracing is on.
+        traceparent: Option<String>,
+    },
+    /// The task stands here now. That it runs or is completed is for its runner to say, that it is ready for
+    /// [`Ready`](Self::Ready).
+    Task {
+        /// The task.
+        task: TaskId,
+        /// Where.
+        status: TaskStatus,
+        /// Why, if it failed.
+        error: Option<JobError>,
+    },
+    /// The job stands here now. Terminal, it ends what has not ended among its tasks.
+    Job {
+        /// Where.
+        status: JobStatus,
+        /// Why, if it failed.
+        error: Option<JobError>,
+    },
+    /// The audio was read.
+    Prepared {
+        /// Its length in seconds.
+        duration: f64,
+    },
+    /// The transcript is there.
+    Result {
+        /// Its artifact.
+        key: String,
+    },
+    /// When the job is to be removed; it has to be terminal then.
+    Expires(Option<SystemTime>),
+}
+
+impl JobStore {
+    /// Puts what was decided on a job at `version` into effect, all in order or nothing.
+    ///
+    /// `false`: the job is at another version, or gone. Load it and decide again.
+    ///
+    /// # Errors
+    /// [`StoreError::Transition`] for a status that may not follow the one before, [`StoreError::NoSuchTask`] for a task
+    /// of another job, [`StoreError::TooManyTasks`]; and when the database fails.
+    pub async fn apply(&self, id: &JobId, version: i64, changes: &[Change]) -> Result<bool, StoreError> {
+        let mut edit = Edit::begin(self).await?;
+        let Some(mut job) = edit.job_at(id, version).await? else { return Ok(false) };
+        for change in changes {
+            edit.apply(&mut job, change).await?;
+        }
+        if job.status.is_terminal() {
+            edit.cancel_tasks(id, &[TaskStatus::Pending, TaskStatus::Ready, TaskStatus::Running]).await?;
+        }
+        edit.finish().await?;
+        Ok(true)
+    }
+}
+
+impl Edit<'_> {
+    async fn apply(&mut self, job: &mut JobRecord, change: &Change) -> Result<(), StoreError> {
+        match change {
+            Change::Insert(task) => self.insert(job, task).await,
+            Change::Ready { task, traceparent } => self.make_ready(job, task, traceparent.as_ref()).await,
+            Change::Task { task, status, error } => self.move_task(job, task, *status, error.as_ref()).await,
+            Change::Job { status, error } => self.move_job(job, *status, error.as_ref()).await,
+            Change::Prepared { duration } => {
+                let query = sqlx::query("UPDATE jobs SET audio_duration = $2 WHERE id = $1").bind(job.id.as_str());
+                self.run(query.bind(*duration)).await
+            }
+            Change::Result { key } => {
+                let query = sqlx::query("UPDATE jobs SET result = $2 WHERE id = $1").bind(job.id.as_str());
+                self.run(query.bind(key.as_str())).await
+            }
+            Change::Expires(at) => {
+                let query = sqlx::query("UPDATE jobs SET expires_at = $2 WHERE id = $1").bind(job.id.as_str());
+                self.run(query.bind(at.map(to_millis))).await
+            }
+        }
+    }
+
+    async fn insert(&mut self, job: &JobRecord, task: &NewTask) -> Result<(), StoreError> {
+        if !matches!(job.status, JobStatus::Pending | JobStatus::Running) {
+            return Err(StoreError::transition(&job.id, job.status, "a job with another task"));
+        }
+        let query = sqlx::query("SELECT COUNT(*) FROM tasks WHERE job_id = $1").bind(job.id.as_str());
+        let position: i64 = sqlx::Row::try_get(&query.fetch_one(&mut *self.transaction).await?, 0)?;
+        if position >= MAX_TASKS {
+            return Err(StoreError::TooManyTasks { limit: MAX_TASKS });
+        }
+        let query = sqlx::query(
+            "INSERT INTO tasks (id, job_id, position, node, stage, engine_id, channel, depends_on, deadline, \
+             max_attempts, status, attempt, failures, crashes, progress) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 0, 0, 0, 0.0)",
+        );
+        let query = query
+            .bind(task.id.as_str())
+            .bind(job.id.as_str())
+            .bind(position)
+            .bind(task.node.as_str())
+            .bind(task.stage.as_str())
+            .bind(task.engine_id.as_str())
+            .bind(task.channel.map(i64::from))
+            .bind(to_json(&task.depends_on))
+            .bind(i64::try_from(task.deadline.as_millis()).unwrap_or(i64::MAX))
+            .bind(i64::from(task.max_attempts))
+            .bind(TaskStatus::Pending.as_str());
+        self.run(query).await
+    }
+
+    async fn make_ready(
+        &mut self,
+        job: &JobRecord,
+        id: &TaskId,
+        traceparent: Option<&String>,
+    ) -> Result<(), StoreError> {
+        let task = self.task_to_move(job, id, TaskStatus::Ready).await?;
+        let query = sqlx::query(
+            "UPDATE tasks SET status = 'ready', traceparent = $2, ready_at = $3, progress = 0.0 WHERE id = $1",
+        );
+        self.run(query.bind(id.as_str()).bind(traceparent.map(String::as_str)).bind(self.now)).await?;
+        let task = TaskRecord { traceparent: traceparent.cloned(), ..task };
+        self.publish_task(job, &task, self.now).await
+    }
+
+    async fn move_task(
+        &mut self,
+        job: &JobRecord,
+        id: &TaskId,
+        status: TaskStatus,
+        error: Option<&JobError>,
+    ) -> Result<(), StoreError> {
+        let task = self.task_to_move(job, id, status).await?;
+        if matches!(status, TaskStatus::Ready | TaskStatus::Running | TaskStatus::Completed) {
+            return Err(StoreError::transition(id, task.status, status));
+        }
+        let query =
+            sqlx::query("UPDATE tasks SET status = $2, error = COALESCE($3, error), ended_at = $4 WHERE id = $1");
+        let query = query.bind(id.as_str()).bind(status.as_str()).bind(error.map(to_json));
+        let ended_at = status.is_terminal().then_some(self.now);
+        self.run(query.bind(ended_at)).await
+    }
+
+    async fn task_to_move(
+        &mut self,
+        job: &JobRecord,
+        id: &TaskId,
+        status: TaskStatus,
+    ) -> Result<TaskRecord, StoreError> {
+        let task = self.task(&job.id, id).await?;
+        let task = task.ok_or_else(|| StoreError::NoSuchTask { job: job.id.clone(), task: id.clone() })?;
+        if !task.status.may_become(status) {
+            return Err(StoreError::transition(id, task.status, status));
+        }
+        Ok(task)
+    }
+
+    async fn move_job(
+        &mut self,
+        job: &mut JobRecord,
+        status: JobStatus,
+        error: Option<&JobError>,
+    ) -> Result<(), StoreError> {
+        if !job.status.may_become(status) {
+            return Err(StoreError::transition(&job.id, job.status, status));
+        }
+        job.status = status;
+        let query = sqlx::query("UPDATE jobs SET status = $2, error = $3, ended_at = $4 WHERE id = $1");
+        let query = query.bind(job.id.as_str()).bind(status.as_str()).bind(error.map(to_json));
+        let ended_at = status.is_terminal().then_some(self.now);
+        self.run(query.bind(ended_at)).await
+    }
+}

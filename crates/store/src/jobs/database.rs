@@ -1,0 +1,153 @@
+//! Connections, and what the two databases need to be told apart for.
+//!
+//! SQLite has one writer at a time, so one connection of this process writes and waiting for it is fair; reading goes on
+//! beside it (WAL). A write begins as one (`BEGIN IMMEDIATE`), so that it can never be refused half-way for having read
+//! first. PostgreSQL has one pool for both, and a transaction there locks the row of its job before anything else: two
+//! that change the same job follow each other, and none wait for each other in a circle.
+
+use std::{
+    fs::{DirBuilder, OpenOptions},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+    str::FromStr,
+    time::Duration,
+};
+
+use sqlx::{
+    Any, AnyPool, AssertSqlSafe, ConnectOptions, Executor, SqlSafeStr, Transaction,
+    any::{AnyConnectOptions, AnyPoolOptions},
+    migrate::{Migration, MigrationType, Migrator},
+};
+
+use crate::StoreError;
+
+/// Connections that read SQLite side by side.
+const SQLITE_READERS: u32 = 4;
+/// Connections to PostgreSQL.
+const POSTGRES_CONNECTIONS: u32 = 16;
+/// How long a caller waits for a connection, then it gets [`StoreError::Unavailable`]: the queue has no other bound.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Migrations in their order. One that was released is never changed: its checksum is kept in the database.
+const MIGRATIONS: &[(&str, &str)] = &[("jobs", include_str!("0001_jobs.sql"))];
+
+#[derive(Debug, Clone)]
+pub(super) struct Database {
+    writer: AnyPool,
+    reader: AnyPool,
+    begin: &'static str,
+}
+
+impl Database {
+    pub(super) async fn open(url: &str) -> Result<Self, StoreError> {
+        sqlx::any::install_default_drivers();
+        let database = match url.split_once(':') {
+            Some(("sqlite", path)) => sqlite(Path::new(path.strip_prefix("//").unwrap_or(path))).await?,
+            Some(("postgres" | "postgresql", _)) => postgres(url).await?,
+            _ => return Err(StoreError::UnknownDatabase),
+        };
+        database.migrate().await?;
+        Ok(database)
+    }
+
+    pub(super) async fn close(&self) {
+        // The writer last: the connection that closes last folds the log of SQLite into its file.
+        self.reader.close().await;
+        self.writer.close().await;
+    }
+
+    pub(super) fn reader(&self) -> &AnyPool {
+        &self.reader
+    }
+
+    /// A transaction. Dropped without a commit, it never was.
+    pub(super) async fn begin(&self) -> Result<Transaction<'static, Any>, StoreError> {
+        Ok(self.writer.begin_with(self.begin).await?)
+    }
+
+    async fn migrate(&self) -> Result<(), StoreError> {
+        let serial = match self.begin {
+            POSTGRES_BEGIN => "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY",
+            // `AUTOINCREMENT`, because a number that comes again could be marked as sent by who saw the first.
+            _ => "INTEGER PRIMARY KEY AUTOINCREMENT",
+        };
+        let migrations = (1..).zip(MIGRATIONS).map(|(version, (description, sql))| {
+            let sql = AssertSqlSafe(sql.replace("{SERIAL}", serial)).into_sql_str();
+            Migration::new(version, (*description).into(), MigrationType::Simple, sql, false)
+        });
+        let migrator = Migrator::with_migrations(migrations.collect());
+        migrator.run(&self.writer).await.map_err(|error| StoreError::Migration(error.into()))
+    }
+}
+
+const SQLITE_BEGIN: &str = "BEGIN IMMEDIATE";
+const POSTGRES_BEGIN: &str = "BEGIN";
+
+async fn sqlite(path: &Path) -> Result<Database, StoreError> {
+    let path = std::path::absolute(path).map_err(|error| StoreError::at(path, error))?;
+    make_private(&path)?;
+    let options = options(&format!("sqlite://{}", escaped(&path)?))?;
+    // Closing idle connections would gain nothing and lose their prepared statements; asking one whether it is alive
+    // before each use would double the work.
+    let pool = || {
+        let pool = AnyPoolOptions::new().acquire_timeout(ACQUIRE_TIMEOUT).idle_timeout(None).max_lifetime(None);
+        pool.test_before_acquire(false)
+    };
+    let writer = pool().max_connections(1).after_connect(|connection, _| {
+        Box::pin(async move {
+            // A commit outlives the process at once, and a power cut once the log was next synced with the file.
+            connection
+                .execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON;")
+                .await?;
+            // Only another process can hold the lock: this one writes through one connection.
+            connection.execute("PRAGMA busy_timeout = 10000;").await.map(drop)
+        })
+    });
+    let writer = writer.connect_with(options.clone()).await?;
+    let reader = pool().max_connections(SQLITE_READERS).after_connect(|connection, _| {
+        Box::pin(
+            async move { connection.execute("PRAGMA busy_timeout = 10000; PRAGMA query_only = ON;").await.map(drop) },
+        )
+    });
+    // Lazy: the writer has shown that the file can be opened.
+    let reader = reader.connect_lazy_with(options);
+    Ok(Database { writer, reader, begin: SQLITE_BEGIN })
+}
+
+async fn postgres(url: &str) -> Result<Database, StoreError> {
+    let pool = AnyPoolOptions::new().max_connections(POSTGRES_CONNECTIONS).acquire_timeout(ACQUIRE_TIMEOUT);
+    let pool = pool.connect_with(options(url)?).await?;
+    Ok(Database { writer: pool.clone(), reader: pool, begin: POSTGRES_BEGIN })
+}
+
+/// Statements are not logged: they would stand in the log with every job, and their failures are logged where handled.
+fn options(url: &str) -> Result<AnyConnectOptions, StoreError> {
+    // The error is not told on: it may hold the URL, and that a password.
+    let options = AnyConnectOptions::from_str(url).map_err(|_| StoreError::UnknownDatabase)?;
+    Ok(options.disable_statement_logging())
+}
+
+/// Makes file and folder if need be, for this user alone. SQLite gives the files beside it the same mode.
+fn make_private(path: &Path) -> Result<(), StoreError> {
+    let wrong = |error| StoreError::at(path, error);
+    if let Some(folder) = path.parent() {
+        DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(wrong)?;
+    }
+    OpenOptions::new().create(true).append(true).mode(0o600).open(path).map_err(wrong)?;
+    Ok(())
+}
+
+/// A path as a part of a URL.
+fn escaped(path: &Path) -> Result<String, StoreError> {
+    let text = path.to_str().ok_or_else(|| StoreError::Damaged {
+        path: PathBuf::from(path),
+        reason: "the path of a database must be UTF-8".into(),
+    })?;
+    Ok(text.bytes().fold(String::new(), |mut url, byte| {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' => url.push(byte.into()),
+            _ => url.push_str(&format!("%{byte:02x}")),
+        }
+        url
+    }))
+}

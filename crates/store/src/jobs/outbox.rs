@@ -1,0 +1,92 @@
+//! Messages that were decided and may not be published yet.
+//!
+//! A message stands here from the very transaction that decided it until [`outbox_sent`](JobStore::outbox_sent): whatever
+//! dies in between, it is published, and perhaps twice.
+
+use dalston_protocol::{JobId, TaskId};
+use serde::{Deserialize, Serialize};
+use sqlx::AssertSqlSafe;
+
+use super::{
+    JobStore,
+    row::{Row, now},
+};
+use crate::StoreError;
+
+/// Most rows that one call gives out.
+const MAX_ROWS: u32 = 1_000;
+
+/// The queue in which an engine finds its tasks.
+pub fn engine_queue(engine_id: &str) -> String {
+    format!("engine.{engine_id}")
+}
+
+/// What is to be published.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outgoing {
+    /// The job is to be looked at: something about it changed.
+    Job(JobId),
+    /// The task is to be given to an engine.
+    Task {
+        /// The task.
+        task: TaskId,
+        /// The queue of its engine.
+        queue: String,
+        /// The span that made it ready, when tracing is on.
+        traceparent: Option<String>,
+        /// The request that made the job.
+        request_id: String,
+    },
+}
+
+/// A message of the outbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutboxRow {
+    /// Its number, which no other ever has.
+    pub seq: i64,
+    /// The message.
+    pub message: Outgoing,
+}
+
+/// By `outbox_due`.
+pub(super) const DUE: &str = "SELECT seq, message FROM outbox WHERE due_at <= $1 ORDER BY due_at, seq LIMIT $2";
+
+impl JobStore {
+    /// What is due, longest due first; at most 1,000.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn outbox(&self, limit: u32) -> Result<Vec<OutboxRow>, StoreError> {
+        let query = sqlx::query(DUE).bind(now()).bind(i64::from(limit.min(MAX_ROWS)));
+        let rows = query.fetch_all(self.database.reader()).await?;
+        let row = |row| Ok(OutboxRow { seq: Row(row).get("seq")?, message: Row(row).json("message")? });
+        rows.iter().map(row).collect()
+    }
+
+    /// Forgets messages that were published.
+    ///
+    /// # Errors
+    /// When the database fails. They will be published again.
+    pub async fn outbox_sent(&self, seqs: &[i64]) -> Result<(), StoreError> {
+        if seqs.is_empty() {
+            return Ok(());
+        }
+        let mut transaction = self.database.begin().await?;
+        for seqs in seqs.chunks(MAX_ROWS as usize) {
+            // Numbers alone, so they can stand in the text. A list as one argument would be written otherwise in each
+            // database.
+            let list = seqs.iter().map(i64::to_string).collect::<Vec<_>>().join(", ");
+            let query = sqlx::query(AssertSqlSafe(format!("DELETE FROM outbox WHERE seq IN ({list})")));
+            // A text of its own each time: nothing to be kept prepared.
+            query.persistent(false).execute(&mut *transaction).await?;
+        }
+        Ok(transaction.commit().await?)
+    }
+
+    /// Changes whenever this process put something into the outbox: what waits for messages need not ask all the time.
+    /// What other processes put there is not seen; ask each second, too.
+    pub fn changed(&self) -> tokio::sync::watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+}

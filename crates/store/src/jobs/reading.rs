@@ -1,0 +1,183 @@
+//! Looking at jobs without changing them.
+
+use std::time::SystemTime;
+
+use dalston_protocol::{JobId, job::JobStatus};
+use sqlx::{Any, any::AnyArguments, query::Query};
+
+use super::{
+    JobRecord, JobStore, MAX_TASKS, TaskRecord,
+    cursor::Cursor,
+    row::{self, Row, job_columns, task_columns, to_millis},
+};
+use crate::StoreError;
+
+/// Most jobs on a page, and most entries of any other list.
+pub const MAX_PAGE: u32 = 1_000;
+
+/// Which jobs to list.
+#[derive(Debug, Clone, Default)]
+pub struct ListQuery {
+    /// Only those that stand there.
+    pub status: Option<JobStatus>,
+    /// Only those accepted then or later.
+    pub since: Option<SystemTime>,
+    /// Most on a page: 1 to [`MAX_PAGE`].
+    pub limit: u32,
+    /// What the page before gave.
+    pub cursor: Option<String>,
+}
+
+/// Jobs, newest first.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JobPage {
+    /// The jobs.
+    pub jobs: Vec<JobRecord>,
+    /// Gives the next page; absent on the last. The text means nothing outside.
+    pub next_cursor: Option<String>,
+}
+
+/// A task that failed for good, in a job that did.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DeadTask {
+    /// What the job is called.
+    pub job_name: Option<String>,
+    /// The task, with its last error.
+    pub task: TaskRecord,
+}
+
+/// By the primary key.
+const JOB: &str = concat!("SELECT ", job_columns!(""), " FROM jobs WHERE id = $1");
+/// By `tasks_by_job`.
+pub(super) const TASKS_OF_JOB: &str =
+    concat!("SELECT ", task_columns!(""), " FROM tasks WHERE job_id = $1 ORDER BY position LIMIT $2");
+/// By `jobs_by_tenant`.
+pub(super) const LIST: &str = concat!(
+    "SELECT ",
+    job_columns!(""),
+    " FROM jobs WHERE tenant = $1 AND created_at >= $2 AND (created_at, id) < ($3, $4) ",
+    "ORDER BY created_at DESC, id DESC LIMIT $5",
+);
+/// By `jobs_by_status`.
+pub(super) const LIST_OF_STATUS: &str = concat!(
+    "SELECT ",
+    job_columns!(""),
+    " FROM jobs WHERE tenant = $1 AND created_at >= $2 AND (created_at, id) < ($3, $4) ",
+    "AND status = $6 ORDER BY created_at DESC, id DESC LIMIT $5",
+);
+/// By `jobs_by_status`, then `tasks_by_job`.
+pub(super) const DEAD: &str = concat!(
+    "SELECT jobs.name AS job_name, ",
+    task_columns!("tasks."),
+    " FROM jobs JOIN tasks ON tasks.job_id = jobs.id ",
+    "WHERE jobs.tenant = $1 AND jobs.status = 'failed' AND tasks.status = 'failed' ",
+    "ORDER BY jobs.created_at DESC, jobs.id DESC, tasks.position LIMIT $2",
+);
+/// By `jobs_open`.
+pub(super) const OPEN: &str =
+    "SELECT id FROM jobs WHERE ended_at IS NULL AND touched_at <= $1 ORDER BY touched_at LIMIT $2";
+/// By `jobs_expiring`.
+pub(super) const EXPIRED: &str = "SELECT id, tenant FROM jobs WHERE expires_at IS NOT NULL AND expires_at <= $1 AND \
+                                  ended_at IS NOT NULL ORDER BY expires_at LIMIT $2";
+
+impl JobStore {
+    /// A tenant's job. Another's is not found.
+    ///
+    /// # Errors
+    /// When the database fails, as everywhere here.
+    pub async fn job(&self, tenant: &str, id: &JobId) -> Result<Option<JobRecord>, StoreError> {
+        Ok(self.any_job(id).await?.filter(|job| job.tenant == tenant))
+    }
+
+    async fn any_job(&self, id: &JobId) -> Result<Option<JobRecord>, StoreError> {
+        let row = sqlx::query(JOB).bind(id.as_str()).fetch_optional(self.database.reader()).await?;
+        row.as_ref().map(row::job).transpose()
+    }
+
+    /// The tasks of a job, in the order of its graph.
+    ///
+    /// # Errors
+    /// As said.
+    pub async fn tasks(&self, id: &JobId) -> Result<Vec<TaskRecord>, StoreError> {
+        self.all(sqlx::query(TASKS_OF_JOB).bind(id.as_str()).bind(MAX_TASKS), row::task).await
+    }
+
+    /// A job and its tasks, as they were at its version or after: what is decided on it is applied at that version alone.
+    ///
+    /// # Errors
+    /// As said.
+    pub async fn load(&self, id: &JobId) -> Result<Option<(JobRecord, Vec<TaskRecord>)>, StoreError> {
+        // The job first: a task that changes in between leaves the version behind.
+        let Some(job) = self.any_job(id).await? else { return Ok(None) };
+        Ok(Some((job, self.tasks(id).await?)))
+    }
+
+    /// A tenant's jobs, newest first. While jobs are added, following the cursor neither repeats nor skips one that was
+    /// there at the beginning.
+    ///
+    /// # Errors
+    /// [`StoreError::InvalidCursor`] for a cursor that no page gave.
+    pub async fn list(&self, tenant: &str, query: ListQuery) -> Result<JobPage, StoreError> {
+        let before = query.cursor.as_deref().map_or(Ok(Cursor::START), str::parse)?;
+        let limit = query.limit.clamp(1, MAX_PAGE);
+        let since = query.since.map_or(0, to_millis);
+        let of_all = if query.status.is_some() { LIST_OF_STATUS } else { LIST };
+        // One more than asked for tells whether there is a next page.
+        let mut select = sqlx::query(of_all)
+            .bind(tenant)
+            .bind(since)
+            .bind(before.created_at)
+            .bind(before.id)
+            .bind(i64::from(limit) + 1);
+        if let Some(status) = query.status {
+            select = select.bind(status.as_str());
+        }
+        let mut jobs = self.all(select, row::job).await?;
+        let has_more = jobs.len() > limit as usize;
+        jobs.truncate(limit as usize);
+        let next_cursor = jobs.last().filter(|_| has_more).map(|last| Cursor::after(last).to_string());
+        Ok(JobPage { jobs, next_cursor })
+    }
+
+    /// A tenant's tasks that failed for good, those of the newest jobs first. [`replay`](Self::replay) gives them another
+    /// chance.
+    ///
+    /// # Errors
+    /// As said.
+    pub async fn dead(&self, tenant: &str, limit: u32) -> Result<Vec<DeadTask>, StoreError> {
+        let select = sqlx::query(DEAD).bind(tenant).bind(bounded(limit));
+        self.all(select, |row| Ok(DeadTask { job_name: Row(row).get("job_name")?, task: row::task(row)? })).await
+    }
+
+    /// Jobs that are not terminal and that nothing has touched since then, longest untouched first. Progress of a task
+    /// touches its job.
+    ///
+    /// # Errors
+    /// As said.
+    pub async fn open_jobs(&self, idle_since: SystemTime, limit: u32) -> Result<Vec<JobId>, StoreError> {
+        let select = sqlx::query(OPEN).bind(to_millis(idle_since)).bind(bounded(limit));
+        self.all(select, |row| Row(row).word("id")).await
+    }
+
+    /// Terminal jobs of all tenants whose time has come, longest due first.
+    ///
+    /// # Errors
+    /// As said.
+    pub async fn expired(&self, now: SystemTime, limit: u32) -> Result<Vec<(String, JobId)>, StoreError> {
+        let select = sqlx::query(EXPIRED).bind(to_millis(now)).bind(bounded(limit));
+        self.all(select, |row| Ok((Row(row).get("tenant")?, Row(row).word("id")?))).await
+    }
+
+    async fn all<T>(
+        &self,
+        select: Query<'_, Any, AnyArguments>,
+        read: impl Fn(&sqlx::any::AnyRow) -> Result<T, StoreError>,
+    ) -> Result<Vec<T>, StoreError> {
+        select.fetch_all(self.database.reader()).await?.iter().map(read).collect()
+    }
+}
+
+/// What a query may be asked for at most.
+fn bounded(limit: u32) -> i64 {
+    limit.min(MAX_PAGE).into()
+}

@@ -1,0 +1,244 @@
+//! Between rows and records.
+//!
+//! Whatever a row holds that this program does not write is [`StoreError::DamagedRow`].
+
+use std::{
+    str::FromStr,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use serde::{Serialize, de::DeserializeOwned};
+use sqlx::{Any, Decode, Row as _, Type, any::AnyRow};
+
+use super::{Idempotency, JobRecord, Source, TaskRecord};
+use crate::StoreError;
+
+/// The columns of a job, as [`job`] reads them; `"jobs."` or whatever the table is called stands before each.
+macro_rules! job_columns {
+    ($t:literal) => {
+        concat!(
+            $t,
+            "id, ",
+            $t,
+            "tenant, ",
+            $t,
+            "name, ",
+            $t,
+            "parameters, ",
+            $t,
+            "request_id, ",
+            $t,
+            "traceparent, ",
+            $t,
+            "source_key, ",
+            $t,
+            "source_file_name, ",
+            $t,
+            "source_bytes, ",
+            $t,
+            "source_sha256, ",
+            $t,
+            "idempotency_key, ",
+            $t,
+            "idempotency_fingerprint, ",
+            $t,
+            "status, ",
+            $t,
+            "version, ",
+            $t,
+            "audio_duration, ",
+            $t,
+            "result, ",
+            $t,
+            "error, ",
+            $t,
+            "created_at, ",
+            $t,
+            "started_at, ",
+            $t,
+            "ended_at, ",
+            $t,
+            "expires_at",
+        )
+    };
+}
+
+/// The columns of a task, as [`task`] reads them.
+macro_rules! task_columns {
+    ($t:literal) => {
+        concat!(
+            $t,
+            "id, ",
+            $t,
+            "job_id, ",
+            $t,
+            "node, ",
+            $t,
+            "stage, ",
+            $t,
+            "engine_id, ",
+            $t,
+            "channel, ",
+            $t,
+            "depends_on, ",
+            $t,
+            "deadline, ",
+            $t,
+            "max_attempts, ",
+            $t,
+            "status, ",
+            $t,
+            "attempt, ",
+            $t,
+            "failures, ",
+            $t,
+            "crashes, ",
+            $t,
+            "progress, ",
+            $t,
+            "runner, ",
+            $t,
+            "output, ",
+            $t,
+            "error, ",
+            $t,
+            "traceparent, ",
+            $t,
+            "ready_at, ",
+            $t,
+            "started_at, ",
+            $t,
+            "ended_at",
+        )
+    };
+}
+
+pub(super) use {job_columns, task_columns};
+
+pub(super) fn job(row: &AnyRow) -> Result<JobRecord, StoreError> {
+    let row = Row(row);
+    let key: Option<String> = row.get("idempotency_key")?;
+    let fingerprint: Option<String> = row.get("idempotency_fingerprint")?;
+    Ok(JobRecord {
+        id: row.word("id")?,
+        tenant: row.get("tenant")?,
+        name: row.get("name")?,
+        parameters: row.json("parameters")?,
+        request_id: row.word("request_id")?,
+        traceparent: row.get("traceparent")?,
+        source: Source {
+            key: row.get("source_key")?,
+            file_name: row.get("source_file_name")?,
+            bytes: row.number("source_bytes")?,
+            sha256: row.get("source_sha256")?,
+        },
+        idempotency: key.zip(fingerprint).map(|(key, fingerprint)| Idempotency { key, fingerprint }),
+        status: row.word("status")?,
+        version: row.get("version")?,
+        audio_duration: row.get("audio_duration")?,
+        result: row.get("result")?,
+        error: row.optional_json("error")?,
+        created_at: from_millis(row.get("created_at")?),
+        started_at: row.time("started_at")?,
+        ended_at: row.time("ended_at")?,
+        expires_at: row.time("expires_at")?,
+    })
+}
+
+pub(super) fn task(row: &AnyRow) -> Result<TaskRecord, StoreError> {
+    let row = Row(row);
+    Ok(TaskRecord {
+        id: row.word("id")?,
+        job_id: row.word("job_id")?,
+        node: row.get("node")?,
+        stage: row.get("stage")?,
+        engine_id: row.get("engine_id")?,
+        channel: row.optional_number("channel")?,
+        depends_on: row.json("depends_on")?,
+        status: row.word("status")?,
+        attempt: row.number("attempt")?,
+        failures: row.number("failures")?,
+        crashes: row.number("crashes")?,
+        max_attempts: row.number("max_attempts")?,
+        deadline: Duration::from_millis(row.number("deadline")?),
+        progress: row.get("progress")?,
+        runner: row.get("runner")?,
+        output: row.get("output")?,
+        error: row.optional_json("error")?,
+        traceparent: row.get("traceparent")?,
+        ready_at: row.time("ready_at")?,
+        started_at: row.time("started_at")?,
+        ended_at: row.time("ended_at")?,
+    })
+}
+
+/// A row, read by the names of its columns.
+pub(super) struct Row<'r>(pub(super) &'r AnyRow);
+
+impl<'r> Row<'r> {
+    pub(super) fn get<T: Decode<'r, Any> + Type<Any>>(&self, column: &str) -> Result<T, StoreError> {
+        self.0.try_get(column).map_err(|error| self.damaged(column, &error))
+    }
+
+    /// An id or a status.
+    pub(super) fn word<T: FromStr<Err: ToString>>(&self, column: &str) -> Result<T, StoreError> {
+        self.get::<&str>(column)?.parse().map_err(|error: T::Err| self.damaged(column, &error.to_string()))
+    }
+
+    pub(super) fn json<T: DeserializeOwned>(&self, column: &str) -> Result<T, StoreError> {
+        serde_json::from_str(self.get(column)?).map_err(|error| self.damaged_json(column, &error))
+    }
+
+    fn optional_json<T: DeserializeOwned>(&self, column: &str) -> Result<Option<T>, StoreError> {
+        let text: Option<&str> = self.get(column)?;
+        text.map(serde_json::from_str).transpose().map_err(|error| self.damaged_json(column, &error))
+    }
+
+    /// PostgreSQL has truth values; SQLite has 0 and 1.
+    pub(super) fn is(&self, column: &str) -> Result<bool, StoreError> {
+        self.get::<bool>(column).or_else(|_| Ok(self.get::<i64>(column)? != 0))
+    }
+
+    fn number<T: TryFrom<i64, Error: ToString>>(&self, column: &str) -> Result<T, StoreError> {
+        self.get::<i64>(column)?.try_into().map_err(|error: T::Error| self.damaged(column, &error.to_string()))
+    }
+
+    fn optional_number<T: TryFrom<i64, Error: ToString>>(&self, column: &str) -> Result<Option<T>, StoreError> {
+        let number: Option<i64> = self.get(column)?;
+        number.map(T::try_from).transpose().map_err(|error| self.damaged(column, &error.to_string()))
+    }
+
+    fn time(&self, column: &str) -> Result<Option<SystemTime>, StoreError> {
+        Ok(self.get::<Option<i64>>(column)?.map(from_millis))
+    }
+
+    /// Says where, and not what stands there: that may be what people said.
+    fn damaged_json(&self, column: &str, error: &serde_json::Error) -> StoreError {
+        self.damaged(column, &format!("{:?} error in column {} of its JSON", error.classify(), error.column()))
+    }
+
+    fn damaged(&self, column: &str, reason: &impl ToString) -> StoreError {
+        let id = self.0.try_get::<&str, _>("id").unwrap_or("a row without id");
+        StoreError::DamagedRow { id: id.into(), column: column.into(), reason: reason.to_string() }
+    }
+}
+
+/// What a column holds for a value of this program.
+pub(super) fn to_json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("records have string keys and no failing implementations")
+}
+
+/// The clock of the store.
+pub(super) fn now() -> i64 {
+    to_millis(SystemTime::now())
+}
+
+/// Times before 1970 are 1970.
+pub(super) fn to_millis(time: SystemTime) -> i64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+pub(super) fn from_millis(millis: i64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_millis(millis.try_into().unwrap_or(0))
+}
