@@ -33,7 +33,7 @@ pub trait StreamingEngine: Send + Sync + 'static {
     fn capabilities(&self) -> &Capabilities;
 
     /// Opens a recogniser for one channel of one session. Cheap: whatever is scarce (a process, a model's slot) is taken at
-    /// the first [`Recognizer::accept`] of an utterance and given back at its end, and waiting for it counts as lag.
+    /// [`Recognizer::begin`] and given back at the utterance's end.
     ///
     /// # Errors
     /// [`EngineError::Rejected`] when the options cannot be served.
@@ -45,6 +45,18 @@ pub trait StreamingEngine: Send + Sync + 'static {
 ///
 /// After an error the utterance is over; the next `accept` begins another one.
 pub trait Recognizer: Send {
+    /// Takes what an utterance needs and others need too, such as one of a bounded number of streams, and waits for its turn.
+    /// Called before the first `accept` of an utterance, which does it itself when this was not called.
+    ///
+    /// Apart from `accept`, because waiting for one's turn says nothing against the engine: the caller bounds every other call
+    /// by the time after which it takes the engine to hang, and leaves this one to the engine.
+    ///
+    /// # Errors
+    /// [`EngineError::Busy`] when its turn does not come in the time that the engine bears.
+    fn begin(&mut self) -> BoxFuture<'_, Result<(), EngineError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
     /// Takes more of the current utterance, 16 kHz mono. Resolves when the engine has *decoded* it, which is what lag is
     /// measured by. Gives a partial hypothesis when `want_partial` is set and the engine has one.
     fn accept<'a>(

@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicU64, Ordering},
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use dalston_audio::AudioTime;
@@ -19,6 +19,8 @@ pub(crate) struct Backlog(Arc<Inner>);
 #[derive(Debug, Default)]
 struct Inner {
     samples: [AtomicU64; 2],
+    /// Whose recogniser waits for its turn at the engine.
+    waiting: [AtomicBool; 2],
     shrunk: Notify,
 }
 
@@ -33,6 +35,23 @@ impl Backlog {
     /// Whether there is room for more.
     pub(crate) fn has_room(&self) -> bool {
         self.audio() < LIMIT
+    }
+
+    /// Whether a recogniser waits for its turn at the engine.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.0.waiting.iter().any(|waiting| waiting.load(Ordering::Relaxed))
+    }
+
+    /// Whether all that this channel's recogniser was sent is done.
+    pub(crate) fn is_done(&self, channel: u8) -> bool {
+        self.0.samples[usize::from(channel)].load(Ordering::Relaxed) == 0
+    }
+
+    /// The channel's recogniser waits for its turn until the guard is dropped.
+    pub(crate) fn wait(&self, channel: u8) -> Waiting<'_> {
+        let waiting = &self.0.waiting[usize::from(channel)];
+        waiting.store(true, Ordering::Relaxed);
+        Waiting(waiting)
     }
 
     /// Audio was sent to the recogniser.
@@ -53,5 +72,14 @@ impl Backlog {
     /// Waits until a recogniser has taken something off its queue since the last call. Cancel-safe.
     pub(crate) async fn shrunk(&self) {
         self.0.shrunk.notified().await;
+    }
+}
+
+/// A recogniser that waits for its turn.
+pub(crate) struct Waiting<'a>(&'a AtomicBool);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
     }
 }

@@ -158,6 +158,20 @@ impl Ear {
         was_open
     }
 
+    /// Whether an utterance is open and its recogniser has heard all that there is of it.
+    pub(crate) fn is_starved(&self, recognition: &Recognition) -> bool {
+        self.feed.open.is_some() && recognition.backlog.is_done(self.channel)
+    }
+
+    /// Ends the open utterance where it is. What follows is another one.
+    pub(crate) fn cut(&mut self, recognition: &Recognition, mut noticed: impl FnMut(u8, Noticed)) {
+        let Self { channel, endpointer, feed, .. } = self;
+        let decided = endpointer.now();
+        endpointer.finish(FinalCause::Limit, &mut |action| {
+            feed.act(action, decided, &mut 0, recognition, &mut |n| noticed(*channel, n));
+        });
+    }
+
     /// Throws away the open utterance.
     pub(crate) fn clear(&mut self, recognition: &Recognition) {
         self.framer.clear();

@@ -123,6 +123,8 @@ struct Current {
     heard: AudioTime,
     last_partial: AudioTime,
     last_text: String,
+    /// Whether the engine gave it its turn.
+    begun: bool,
     /// Set when the engine failed: what is still to come of the utterance is passed over.
     failed: bool,
 }
@@ -185,14 +187,16 @@ impl Inference {
                     heard: start,
                     last_partial: start,
                     last_text: String::new(),
+                    begun: false,
                     failed: false,
                 });
             }
             Command::Audio { samples, partials } => {
+                let lost = self.take_turn().await;
                 let (samples, partials) = self.gather(samples, partials);
                 let outcome = self.hear(&samples, partials).await;
                 self.backlog.sub(self.channel, samples.len());
-                if let Some(outcome) = outcome {
+                if let Some(outcome) = lost.or(outcome) {
                     self.outcomes.send(Box::new(outcome)).await.ok()?;
                 }
             }
@@ -230,6 +234,23 @@ impl Inference {
             }
         }
         (samples, partials)
+    }
+
+    /// Has the engine begin the utterance, if it has not. However long that takes, the audio waits and nothing is lost: the
+    /// session sees it as lag, or holds its client back.
+    async fn take_turn(&mut self) -> Option<Outcome> {
+        let current = self.current.as_mut().filter(|current| !current.begun && !current.failed)?;
+        current.begun = true;
+        let asked = Instant::now();
+        let recognizer = match open(&mut self.recognizer, &*self.engine, &self.options) {
+            Ok(recognizer) => recognizer,
+            Err(error) => return Some(self.fail(error, asked)),
+        };
+        let turn = {
+            let _waiting = self.backlog.wait(self.channel);
+            contained(|| recognizer.begin()).await
+        };
+        turn.err().map(|error| self.fail(error, asked))
     }
 
     async fn hear(&mut self, samples: &[i16], partials: bool) -> Option<Outcome> {
@@ -307,16 +328,23 @@ fn open<'a>(
     }
 }
 
-/// An engine's call with a deadline, and with a panic turned into an error: an engine cannot take its session down.
+/// An engine's call with a deadline.
 async fn guarded<T, F>(deadline: Duration, call: impl FnOnce() -> F) -> Result<T, EngineError>
+where
+    F: Future<Output = Result<T, EngineError>>,
+{
+    match tokio::time::timeout(deadline, contained(call)).await {
+        Ok(result) => result,
+        Err(_elapsed) => Err(EngineError::Stalled(deadline)),
+    }
+}
+
+/// An engine's call with a panic turned into an error: an engine cannot take its session down.
+async fn contained<T, F>(call: impl FnOnce() -> F) -> Result<T, EngineError>
 where
     F: Future<Output = Result<T, EngineError>>,
 {
     // Unwind safety: after a panic the recogniser is dropped, nothing of it is looked at again.
     let caught = AssertUnwindSafe(async move { call().await }).catch_unwind();
-    match tokio::time::timeout(deadline, caught).await {
-        Ok(Ok(result)) => result,
-        Ok(Err(_panic)) => Err(EngineError::Failed("the engine panicked".into())),
-        Err(_elapsed) => Err(EngineError::Stalled(deadline)),
-    }
+    caught.await.unwrap_or_else(|_panic| Err(EngineError::Failed("the engine panicked".into())))
 }

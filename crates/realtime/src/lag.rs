@@ -4,6 +4,9 @@
 //! (a file at full speed, the catch-up after a network pause) is not lag: it is slowed by back-pressure instead. So lag is
 //! measured against a *playout clock*, which runs in real time and never ahead of what was received. For a client that
 //! sends at its own pace the two are the same.
+//!
+//! To wait for a stream of a full engine is lag too, for a client that is live. One that is ahead of the clock has audio to
+//! spare: its clock stands still meanwhile, so that it waits instead of being ended.
 
 use std::time::Duration;
 
@@ -25,6 +28,9 @@ impl Default for LagLimits {
         Self { warning: Duration::from_secs(3), hard: Duration::from_secs(5), grace: Duration::from_secs(2) }
     }
 }
+
+/// A live client is ahead of the playout clock by less: by its message, or a hiccup of its network.
+const AHEAD: Duration = Duration::from_secs(2);
 
 const WARNING_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -64,11 +70,14 @@ impl LagBudget {
         self.max
     }
 
-    /// Both are audio since the session's first sample.
-    pub(crate) fn observe(&mut self, now: Instant, received: Duration, processed: Duration) -> Verdict {
+    /// Both are audio since the session's first sample. `waiting` says that a recogniser waits for its turn at the engine.
+    pub(crate) fn observe(&mut self, now: Instant, received: Duration, processed: Duration, waiting: bool) -> Verdict {
         let passed = self.observed.map_or(Duration::ZERO, |then| now.saturating_duration_since(then));
         self.observed = Some(now);
-        self.playout = (self.playout + passed).min(received);
+        let can_wait = waiting && received.saturating_sub(self.playout) > AHEAD;
+        if !can_wait {
+            self.playout = (self.playout + passed).min(received);
+        }
         self.lag = self.playout.saturating_sub(processed);
         self.max = self.max.max(self.lag);
 
@@ -93,6 +102,10 @@ mod tests {
     /// Observes every 100 ms for `seconds`; `at` gives received and processed audio, in seconds, after so many seconds.
     /// Returns the warnings and the moment at which the budget was exceeded.
     fn run(seconds: f64, at: impl Fn(f64) -> (f64, f64)) -> (usize, Option<f64>) {
+        run_waiting(seconds, false, at)
+    }
+
+    fn run_waiting(seconds: f64, waiting: bool, at: impl Fn(f64) -> (f64, f64)) -> (usize, Option<f64>) {
         let start = Instant::now();
         let mut budget = LagBudget::new(LagLimits::default());
         let mut warnings = 0;
@@ -100,7 +113,7 @@ mod tests {
             let t = f64::from(tick) / 10.0;
             let (received, processed) = at(t);
             let now = start + Duration::from_millis(u64::from(tick) * 100);
-            match budget.observe(now, Duration::from_secs_f64(received), Duration::from_secs_f64(processed)) {
+            match budget.observe(now, Duration::from_secs_f64(received), Duration::from_secs_f64(processed), waiting) {
                 Verdict::Fine => {}
                 Verdict::Warn(_) => warnings += 1,
                 Verdict::Exceeded(_) => return (warnings, Some(t)),
@@ -132,6 +145,19 @@ mod tests {
     #[test]
     fn a_flood_does_not_hide_a_stalled_engine() {
         assert_eq!(run(60.0, |t| ((t * 20.0).min(10.0), 0.0)).1, Some(7.0));
+    }
+
+    #[test]
+    fn a_live_client_that_waits_for_a_stream_lags() {
+        assert_eq!(run_waiting(60.0, true, |t| (t, 0.0)), (4, Some(7.0)));
+        assert_eq!(run_waiting(60.0, true, |t| (t.ceil(), 0.0)).1, Some(7.0), "in messages of a second too");
+    }
+
+    #[test]
+    fn a_client_ahead_of_real_time_waits_for_a_stream_without_lag() {
+        assert_eq!(run_waiting(600.0, true, |t| ((t * 20.0).min(10.0), 0.0)), (0, None), "a flood, held back");
+        assert_eq!(run_waiting(600.0, true, |t| ((t * 2.0).min(10.0), 0.0)), (0, None), "twice real time");
+        assert_eq!(run_waiting(600.0, true, |_| (4.5, 0.0)).1, None, "a short file");
     }
 
     #[test]

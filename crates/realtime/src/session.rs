@@ -46,6 +46,8 @@ use crate::{
 const OUTCOMES: usize = 16;
 /// How often the lag is looked at while a recogniser is behind and nothing else happens.
 const LAG_TICK: Duration = Duration::from_millis(250);
+/// A client whose audio waits for its turn at the engine is told every so often. Less than the gateway bears a silent worker.
+const WAIT_TOLD: Duration = Duration::from_secs(10);
 
 /// One session of a worker.
 pub(crate) struct Session {
@@ -58,6 +60,8 @@ pub(crate) struct Session {
     pending: Option<Pending>,
     utterances: u64,
     lag: LagBudget,
+    /// Since when a recogniser waits for its turn at the engine, or when the client was last told.
+    waiting: Option<Instant>,
     trace: SessionTrace,
     transcript: Transcript,
     told: Told,
@@ -112,6 +116,7 @@ impl Session {
             pending: None,
             utterances: 0,
             lag,
+            waiting: None,
             trace,
             transcript: Transcript::default(),
             told: Told::new(asked.channels),
@@ -147,7 +152,7 @@ impl Session {
         };
         // Whatever the gateway still sends has nobody to hear it.
         drop(from_client);
-        self.end(end, outcomes).await
+        self.end(end, outcomes, &drain).await
     }
 
     async fn begin(&mut self) -> Result<(), End> {
@@ -188,7 +193,7 @@ impl Session {
                     Ok(())
                 }
                 () = self.recognition.backlog.shrunk(), if !self.has_room() => Ok(()),
-                () = tokio::time::sleep(LAG_TICK), if self.is_behind() => self.watch_lag().await,
+                () = tokio::time::sleep(LAG_TICK), if self.is_behind() => self.watch().await,
                 message = from_client.recv(), if self.pending.is_none() && self.has_room() => match message {
                     Some(message) => self.take(message).await,
                     None if draining => Err(End::Drained),
@@ -270,10 +275,32 @@ impl Session {
         Ok(())
     }
 
+    /// Looks after a session in which nothing moves.
+    async fn watch(&mut self) -> Result<(), End> {
+        self.give_way().await?;
+        self.watch_wait().await?;
+        self.watch_lag().await
+    }
+
+    /// Tells a client that is held back, now and then, that its audio waits for its turn and is not lost.
+    async fn watch_wait(&mut self) -> Result<(), End> {
+        if !self.recognition.backlog.is_waiting() {
+            self.waiting = None;
+            return Ok(());
+        }
+        let now = Instant::now();
+        if now.saturating_duration_since(*self.waiting.get_or_insert(now)) < WAIT_TOLD {
+            return Ok(());
+        }
+        self.waiting = Some(now);
+        self.warn_of_wait().await
+    }
+
     async fn watch_lag(&mut self) -> Result<(), End> {
         let received = self.intake.received().duration();
-        let waiting = self.recognition.backlog.audio().duration();
-        match self.lag.observe(Instant::now(), received, received.saturating_sub(waiting)) {
+        let backlog = &self.recognition.backlog;
+        let processed = received.saturating_sub(backlog.audio().duration());
+        match self.lag.observe(Instant::now(), received, processed, backlog.is_waiting()) {
             Verdict::Fine => Ok(()),
             Verdict::Warn(lag) => self.warn_of_lag(lag).await,
             Verdict::Exceeded(lag) => Err(End::LagExceeded(lag)),

@@ -11,7 +11,8 @@ use dalston_protocol::{
 use dalston_realtime::RealtimeConfig;
 use dalston_session_router::link::{FromWorker, Refusal, ToWorker};
 use dalston_store::{Archive, Limits};
-use support::{Deed, Heard, Scripted, Stage, noise, speech, without_vad};
+use support::{Client, Deed, Heard, Scripted, Stage, noise, speech, without_vad};
+use tokio::task::JoinHandle;
 
 fn chunks(audio: Vec<u8>, size: usize) -> impl Iterator<Item = Vec<u8>> + Send + 'static {
     let count = audio.len().div_ceil(size);
@@ -20,6 +21,19 @@ fn chunks(audio: Vec<u8>, size: usize) -> impl Iterator<Item = Vec<u8>> + Send +
 
 async fn stream(stage: &Stage, config: SessionConfig, audio: Vec<u8>, size: usize) -> Heard {
     stage.open(config).await.stream(chunks(audio, size)).await
+}
+
+/// Sends it at the pace of speech.
+fn live(client: &Client, audio: Vec<u8>) -> JoinHandle<()> {
+    let sender = client.channel.to_worker.clone();
+    tokio::spawn(async move {
+        for chunk in chunks(audio, 3_200) {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            if sender.send(ToWorker::Audio(chunk.into())).await.is_err() {
+                return;
+            }
+        }
+    })
 }
 
 #[tokio::test]
@@ -281,15 +295,7 @@ async fn an_engine_that_always_fails_ends_the_session_and_no_other() {
 async fn an_engine_that_hangs_is_warned_of_and_then_ends_the_session() {
     let stage = Stage::new(Scripted::engine(|_| Deed::Hang)).await;
     let client = stage.open(without_vad()).await;
-    let sender = client.channel.to_worker.clone();
-    let live = tokio::spawn(async move {
-        for chunk in chunks(noise(60.0), 3_200) {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            if sender.send(ToWorker::Audio(chunk.into())).await.is_err() {
-                return;
-            }
-        }
-    });
+    let live = live(&client, noise(60.0));
     let heard = client.rest().await;
     assert_eq!(heard.close.code, CloseCode::LagExceeded);
     let warnings = heard.count(|e| matches!(e, ServerMessage::Warning { code, .. } if code == "processing_lag"));
@@ -318,8 +324,97 @@ async fn a_file_sent_at_full_speed_is_slowed_and_neither_lost_nor_ended() {
     let stage = Stage::new(Scripted::engine(|_| Deed::Take(Duration::from_millis(60)))).await;
     let heard = stream(&stage, without_vad(), noise(120.0), 32_000).await;
     assert_eq!(heard.close, Close::normal(), "{:?}", heard.events.last());
-    let samples: u64 = heard.finals().iter().map(|s| s.text.split(':').next().unwrap().parse::<u64>().unwrap()).sum();
-    assert_eq!(samples, 120 * 16_000);
+    assert_eq!(heard.samples(), 120 * 16_000);
+}
+
+/// A session whose utterance holds the engine's only stream.
+async fn holding_the_stream(stage: &Stage) -> Client {
+    let mut client = stage.open(SessionConfig { interim_results: true, ..without_vad() }).await;
+    client.audio(noise(1.0)).await;
+    while !matches!(client.next().await, FromWorker::Event(event) if matches!(*event, ServerMessage::Partial { .. })) {}
+    client
+}
+
+fn warnings(heard: &Heard, wanted: &str) -> usize {
+    heard.count(|e| matches!(e, ServerMessage::Warning { code, .. } if code == wanted))
+}
+
+#[tokio::test(start_paused = true)]
+async fn audio_sent_ahead_of_real_time_waits_for_a_stream_and_nothing_of_it_is_lost() {
+    let stage = Stage::new(Scripted::pooled(1, Duration::from_secs(600))).await;
+    // One that is held back, one that has sent everything before its turn comes.
+    for seconds in [30_u32, 6] {
+        let holder = holding_the_stream(&stage).await;
+        let waiting = tokio::spawn(stage.open(without_vad()).await.stream(chunks(noise(f64::from(seconds)), 32_000)));
+        tokio::time::sleep(Duration::from_secs(120)).await;
+        assert!(!waiting.is_finished());
+        holder.say(ClientMessage::End).await;
+        let heard = waiting.await.unwrap();
+        assert_eq!(heard.close, Close::normal(), "{:?}", heard.events);
+        assert_eq!(heard.samples(), u64::from(seconds) * 16_000);
+        assert!((10..=12).contains(&warnings(&heard, "waiting_for_stream")), "{:?}", heard.events);
+        assert_eq!(warnings(&heard, "processing_lag"), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn live_audio_that_waits_for_a_stream_lags_and_then_ends_the_session() {
+    let stage = Stage::new(Scripted::pooled(1, Duration::from_secs(600))).await;
+    let _holder = holding_the_stream(&stage).await;
+    let client = stage.open(without_vad()).await;
+    let live = live(&client, noise(60.0));
+    let heard = client.rest().await;
+    assert_eq!(heard.close.code, CloseCode::LagExceeded);
+    assert!((3..=5).contains(&warnings(&heard, "processing_lag")), "{:?}", heard.events);
+    live.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn live_audio_that_gets_its_turn_within_the_lag_budget_loses_nothing() {
+    let stage = Stage::new(Scripted::pooled(1, Duration::from_secs(600))).await;
+    let holder = holding_the_stream(&stage).await;
+    let client = stage.open(without_vad()).await;
+    let sender = client.channel.to_worker.clone();
+    let live = live(&client, noise(20.0));
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    holder.say(ClientMessage::End).await;
+    live.await.unwrap();
+    sender.send(ToWorker::Message(Box::new(ClientMessage::End))).await.unwrap();
+    let heard = client.rest().await;
+    assert_eq!((heard.close.clone(), heard.samples()), (Close::normal(), 20 * 16_000), "{:?}", heard.events);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_waits_in_vain_is_told_to_come_back() {
+    let stage = Stage::new(Scripted::pooled(1, Duration::from_secs(60))).await;
+    let _holder = holding_the_stream(&stage).await;
+    let heard = stream(&stage, without_vad(), noise(5.0), 32_000).await;
+    assert_eq!(heard.close.code, CloseCode::NoCapacity);
+    assert!(matches!(
+        heard.events.last(),
+        Some(ServerMessage::Error { code: ErrorCode::NoCapacity, retry_after: Some(_), recoverable: false, .. })
+    ));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_does_not_wait_for_a_stream_beyond_its_deadline() {
+    let stage = Stage::new(Scripted::pooled(0, Duration::from_secs(600))).await;
+    let waiting = tokio::spawn(stage.open(without_vad()).await.stream(chunks(noise(5.0), 32_000)));
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let began = tokio::time::Instant::now();
+    stage.drain();
+    waiting.await.unwrap();
+    stage.worker.await.unwrap();
+    assert!(began.elapsed() <= Duration::from_secs(31), "{:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_channels_take_turns_at_one_stream() {
+    let stage = Stage::new(Scripted::pooled(1, Duration::from_secs(600))).await;
+    let config = SessionConfig { channels: 2, ..without_vad() };
+    let heard = stream(&stage, config, noise(60.0), 32_000).await;
+    assert_eq!(heard.close, Close::normal(), "{:?}", heard.events.last());
+    assert_eq!(heard.samples(), 60 * 16_000, "half of it on each channel");
 }
 
 #[tokio::test(start_paused = true)]

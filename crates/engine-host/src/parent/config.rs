@@ -53,8 +53,11 @@ impl fmt::Debug for HostConfig {
 pub struct Limits {
     /// Streams at once, over all sessions: each is a process with memory of its own.
     pub max_streams: NonZeroUsize,
-    /// Longest wait for a free stream, and for a host that is starting. Then `Busy`, or the reason.
+    /// Longest wait for a free stream. Then `Busy`. Long, because a full pool is no fault: who is live is given up by the lag
+    /// budget long before, and who sends ahead of real time can wait. It ends a wait that nothing else would end.
     pub wait: Duration,
+    /// Longest wait for a host that is starting. Then the reason.
+    pub restart: Duration,
     /// Longest wait for a stream's answer to half a second of audio. Then it hangs, and is replaced.
     pub answer: Duration,
     /// The same for the utterance's end, which takes the longer the more was said.
@@ -79,7 +82,8 @@ impl Default for Limits {
         Self {
             // A live speaker takes about an eighth of a core; twice as many as would fit share what there is, and lag tells.
             max_streams: NonZeroUsize::new(cores * 4).unwrap_or(NonZeroUsize::MIN),
-            wait: Duration::from_secs(5),
+            wait: Duration::from_secs(600),
+            restart: Duration::from_secs(5),
             answer: Duration::from_secs(4),
             finish: Duration::from_secs(12),
             fork: Duration::from_secs(4),

@@ -123,7 +123,7 @@ impl Shared {
 
     /// A fresh stream. Waits for a host that is starting, not for one that cannot start.
     pub async fn fork(&self, options: &Arc<StreamOptions>, slot: &Slot) -> Result<Stream, EngineError> {
-        let longest = self.config.limits.wait;
+        let longest = self.config.limits.restart;
         timeout(longest, self.running()).await.map_err(|_elapsed| EngineError::Stalled(longest))??;
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let (stream, order) = Stream::ordered(id, options.clone(), slot.clone(), self.kills.clone(), self.host.clone())

@@ -48,7 +48,7 @@ impl HostedRecognizer {
         }
         let mut utterance = match self.utterance.take() {
             Some(utterance) => utterance,
-            None => self.begin().await?,
+            None => self.turn().await?,
         };
         utterance.keep(samples, self.shared.replay_samples());
         let partial = loop {
@@ -62,7 +62,10 @@ impl HostedRecognizer {
     }
 
     async fn end(&mut self) -> Result<Hypothesis, EngineError> {
-        let Some(mut utterance) = self.utterance.take() else { return Ok(Hypothesis::default()) };
+        // One that got its turn and nothing to hear needs no stream to end it.
+        let Some(mut utterance) = self.utterance.take().filter(|utterance| !utterance.audio.is_empty()) else {
+            return Ok(Hypothesis::default());
+        };
         loop {
             match self.finish(&mut utterance).await {
                 Ok(hypothesis) => return Ok(hypothesis),
@@ -71,7 +74,8 @@ impl HostedRecognizer {
         }
     }
 
-    async fn begin(&self) -> Result<Utterance, EngineError> {
+    /// A place in the pool, and an utterance for it.
+    async fn turn(&self) -> Result<Utterance, EngineError> {
         let slot = self.shared.slot().await?;
         let replays = self.shared.config.limits.replays;
         Ok(Utterance { slot, stream: None, audio: Vec::new(), decoded: 0, whole: true, replays })
@@ -159,6 +163,16 @@ fn out_of_turn(answer: &Answer) -> Fault {
 }
 
 impl Recognizer for HostedRecognizer {
+    fn begin(&mut self) -> BoxFuture<'_, Result<(), EngineError>> {
+        async {
+            if self.utterance.is_none() {
+                self.utterance = Some(self.turn().await?);
+            }
+            Ok(())
+        }
+        .boxed()
+    }
+
     fn accept<'a>(
         &'a mut self,
         samples: &'a [i16],

@@ -69,6 +69,7 @@ fn trials() -> Vec<Trial> {
             a_folder_that_is_no_model_is_refused;
         pool:
             a_full_pool_makes_wait_and_then_says_busy,
+            an_utterance_that_has_begun_has_its_stream,
             who_waits_gets_the_stream_that_is_freed_in_turn,
             whoever_stops_waiting_gives_up_the_turn,
             waiting_is_reported,

@@ -49,7 +49,7 @@ pub(super) struct Clock {
     max_at: Option<Instant>,
     /// Since when the client takes no byte.
     stalled: Option<Instant>,
-    /// Since when the worker takes no message.
+    /// Since when the worker takes no message and says nothing.
     choked: Option<Instant>,
     worker_by: Option<Instant>,
     catch_up_by: Option<Instant>,
@@ -90,6 +90,11 @@ impl Clock {
         if self.choked.take().is_some() {
             self.active(now);
         }
+    }
+
+    /// The worker said something: it lives, though it may have no room.
+    pub(super) fn worker_spoke(&mut self, now: Instant) {
+        self.choked = self.choked.map(|_| now);
     }
 
     pub(super) fn pinged(&mut self, limits: &StreamLimits, now: Instant) {
@@ -207,6 +212,19 @@ mod tests {
         assert_eq!(next_of(&clock, &limits, OPEN, start), Some((69, Due::PeerDead)), "two intervals after the pause");
         let closing = Watch { open: false, ..OPEN };
         assert_eq!(clock.next(&limits, closing), None);
+    }
+
+    #[test]
+    fn a_worker_that_has_no_room_and_says_so_is_waited_for() {
+        let (limits, start) = (StreamLimits::default(), Instant::now());
+        let paused = Watch { reading: false, ..OPEN };
+        let mut clock = Clock::new(&limits, start);
+        clock.pinged(&limits, start + Duration::from_secs(60));
+        clock.worker_spoke(start);
+        clock.worker_blocked(start);
+        clock.worker_spoke(start + Duration::from_secs(10));
+        clock.worker_blocked(start + Duration::from_secs(11));
+        assert_eq!(next_of(&clock, &limits, paused, start), Some((40, Due::WorkerOverdue)));
     }
 
     #[test]

@@ -92,6 +92,21 @@ impl Session {
         self.notice(noticed, began).await
     }
 
+    /// A channel that waits for a stream holds both back. If the other holds one and has nothing to hear, neither can go on,
+    /// and of enough such sessions none could: so the other's utterance is cut here, and its stream is free for who waits.
+    pub(super) async fn give_way(&mut self) -> Result<(), End> {
+        if self.has_room() || !self.recognition.backlog.is_waiting() {
+            return Ok(());
+        }
+        let began = Instant::now();
+        let mut noticed = Vec::new();
+        let Self { ears, recognition, .. } = self;
+        for ear in ears.iter_mut().filter(|ear| ear.is_starved(recognition)) {
+            ear.cut(recognition, |channel, what| noticed.push((channel, what)));
+        }
+        self.notice(noticed, began).await
+    }
+
     /// The stream is over: hears what the filters hold and ends what is open.
     pub(super) fn hear_the_end(&mut self) -> Vec<(u8, Noticed)> {
         let Self { intake, ears, utterances, recognition, .. } = self;

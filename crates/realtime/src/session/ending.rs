@@ -8,8 +8,9 @@ use dalston_session_router::link::FromWorker;
 use dalston_store::SessionRecord;
 use dalston_telemetry::{Lap, SessionOutcome, SessionTotals};
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
-use super::Session;
+use super::{LAG_TICK, Session};
 use crate::inference::Outcome;
 
 /// Why a session ends.
@@ -29,6 +30,8 @@ pub(crate) enum End {
     BadRequest(ApiError),
     /// The engine fell too far behind.
     LagExceeded(Duration),
+    /// No stream of the engine became free within this time.
+    NoStream(Duration),
     /// The engine fails again and again.
     EngineFailed(EngineError),
     /// The engine did not answer for what was received within this time of the end.
@@ -46,6 +49,7 @@ impl End {
             Self::NotReading
             | Self::BadRequest(_)
             | Self::LagExceeded(_)
+            | Self::NoStream(_)
             | Self::EngineFailed(_)
             | Self::NotAnswered(_) => false,
         }
@@ -64,6 +68,13 @@ impl End {
                 ErrorCode::LagExceeded,
                 format!("recognition fell {:.1} s behind the audio; send less at once or add capacity", seconds(lag)),
             )),
+            Self::NoStream(waited) => Some(
+                ApiError::new(
+                    ErrorCode::NoCapacity,
+                    format!("every stream of the engine was in use for {:.0} s; try again later", seconds(waited)),
+                )
+                .retry_after(1.0),
+            ),
             Self::EngineFailed(error) => {
                 Some(ApiError::new(ErrorCode::EngineFailed, format!("the engine fails again and again: {error}")))
             }
@@ -92,6 +103,7 @@ impl End {
             Self::NotReading => SessionOutcome::SlowReader,
             Self::BadRequest(_) => SessionOutcome::BadRequest,
             Self::LagExceeded(_) => SessionOutcome::LagExceeded,
+            Self::NoStream(_) => SessionOutcome::NoCapacity,
             Self::EngineFailed(_) | Self::NotAnswered(_) => SessionOutcome::EngineFailed,
             Self::Asked(close) => asked_outcome(close.code),
         }
@@ -117,11 +129,16 @@ fn asked_outcome(code: CloseCode) -> SessionOutcome {
 
 impl Session {
     /// Answers the rest if that is due, says the last words and closes.
-    pub(super) async fn end(mut self, reason: End, outcomes: mpsc::Receiver<Box<Outcome>>) -> Close {
+    pub(super) async fn end(
+        mut self,
+        reason: End,
+        outcomes: mpsc::Receiver<Box<Outcome>>,
+        drain: &CancellationToken,
+    ) -> Close {
         let began = Instant::now();
         let received = self.intake.received();
         let reason = match reason {
-            reason if reason.answers_the_rest() => self.answer_the_rest(reason, outcomes).await,
+            reason if reason.answers_the_rest() => self.answer_the_rest(reason, outcomes, drain).await,
             reason => reason,
         };
         let close = reason.close();
@@ -171,25 +188,44 @@ impl Session {
     }
 
     /// Lets the recognisers finish and tells what they say. The reason to end, or the one that came instead.
-    async fn answer_the_rest(&mut self, reason: End, mut outcomes: mpsc::Receiver<Box<Outcome>>) -> End {
+    async fn answer_the_rest(
+        &mut self,
+        reason: End,
+        mut outcomes: mpsc::Receiver<Box<Outcome>>,
+        drain: &CancellationToken,
+    ) -> End {
+        let mut began = tokio::time::Instant::now();
+        let noticed = self.hear_the_end();
+        let mut told = self.notice(noticed, Instant::now()).await;
+        // Without this one, the outcomes end when the last recogniser does.
+        let (closed, _) = mpsc::channel(1);
+        self.recognition.outcomes = closed;
         let deadline = self.shared.config.drain_deadline;
-        let answers = async {
-            let mut told = Ok(());
-            let noticed = self.hear_the_end();
-            told = told.and(self.notice(noticed, Instant::now()).await);
-            // Without this one, the outcomes end when the last recogniser does.
-            let (closed, _) = mpsc::channel(1);
-            self.recognition.outcomes = closed;
-            while let Some(outcome) = outcomes.recv().await {
-                told = told.and(self.report(*outcome).await);
+        let mut left = deadline;
+        loop {
+            // The deadline is the engine's, so it does not run while a recogniser waits for its turn: the engine bounds that
+            // itself. A worker that goes down cannot wait so long.
+            let runs = drain.is_cancelled() || !self.recognition.backlog.is_waiting();
+            tokio::select! {
+                outcome = outcomes.recv() => match outcome {
+                    Some(outcome) => told = told.and(self.report(*outcome).await),
+                    None => break,
+                },
+                () = tokio::time::sleep(LAG_TICK.min(left)) => told = told.and(self.watch_wait().await),
             }
-            told
-        };
-        match tokio::time::timeout(deadline, answers).await {
-            Err(_) => End::NotAnswered(deadline),
+            let now = tokio::time::Instant::now();
+            if runs {
+                left = left.saturating_sub(now - began);
+            }
+            began = now;
+            if left.is_zero() {
+                return End::NotAnswered(deadline);
+            }
+        }
+        match told {
             // A client that went away meanwhile changes nothing for one that had said `end`.
-            Ok(Ok(()) | Err(End::ClientGone)) => reason,
-            Ok(Err(other)) => other,
+            Ok(()) | Err(End::ClientGone) => reason,
+            Err(other) => other,
         }
     }
 }
@@ -213,6 +249,7 @@ mod tests {
         check(End::BadRequest(ApiError::param("x", "y")), CloseCode::BadRequest, SessionOutcome::BadRequest);
         check(End::LagExceeded(second), CloseCode::LagExceeded, SessionOutcome::LagExceeded);
         let failed = EngineError::Failed("no".into());
+        check(End::NoStream(second), CloseCode::NoCapacity, SessionOutcome::NoCapacity);
         check(End::EngineFailed(failed), CloseCode::Internal, SessionOutcome::EngineFailed);
         check(End::NotAnswered(second), CloseCode::Internal, SessionOutcome::EngineFailed);
         let asked = Close::new(CloseCode::Timeout, "idle");

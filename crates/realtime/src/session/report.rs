@@ -96,6 +96,18 @@ impl Session {
         .await
     }
 
+    pub(super) async fn warn_of_wait(&mut self) -> Result<(), End> {
+        let seconds = self.recognition.backlog.audio().seconds();
+        self.tell(ServerMessage::Warning {
+            code: "waiting_for_stream".into(),
+            message: format!("every stream of the engine is in use; {seconds:.1} s of audio wait for one"),
+            lag_seconds: None,
+            warning_threshold_seconds: None,
+            hard_threshold_seconds: None,
+        })
+        .await
+    }
+
     /// Tells what a recogniser has to say.
     pub(super) async fn report(&mut self, outcome: Outcome) -> Result<(), End> {
         match outcome {
@@ -198,6 +210,9 @@ impl Session {
         );
         let nothing = Hypothesis::default();
         self.trace_transcript(TranscriptKind::Final, utterance, utterance.start, &nothing, took, true);
+        if let EngineError::Busy(longest) = error {
+            return Err(End::NoStream(longest));
+        }
         self.told.failures_in_a_row += 1;
         if self.told.failures_in_a_row >= MOST_FAILURES {
             return Err(End::EngineFailed(error));

@@ -20,7 +20,10 @@ use dalston_session_router::{
 use dalston_store::Archive;
 use dalston_telemetry::{Metrics, TraceContext, Tracers};
 use futures_util::{FutureExt, future::BoxFuture};
-use tokio::task::JoinHandle;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::JoinHandle,
+};
 use tokio_util::sync::CancellationToken;
 
 /// What an engine does at a call; the number counts the calls of `accept` of all its recognisers from 1.
@@ -40,10 +43,21 @@ pub struct Scripted {
     capabilities: Capabilities,
     script: Script,
     accepts: Arc<std::sync::atomic::AtomicU64>,
+    /// Streams for utterances, and how long one waits for its turn.
+    pool: Option<(Arc<Semaphore>, Duration)>,
 }
 
 impl Scripted {
     pub fn engine(script: Script) -> Arc<dyn StreamingEngine> {
+        Arc::new(Self::new(script, None))
+    }
+
+    /// Decodes so many utterances at once. The next waits its turn, for so long.
+    pub fn pooled(streams: usize, longest: Duration) -> Arc<dyn StreamingEngine> {
+        Arc::new(Self::new(|_| Deed::Work, Some((Arc::new(Semaphore::new(streams)), longest))))
+    }
+
+    fn new(script: Script, pool: Option<(Arc<Semaphore>, Duration)>) -> Self {
         let capabilities = Capabilities {
             engine_id: "scripted".into(),
             model: "test".into(),
@@ -56,7 +70,7 @@ impl Scripted {
             punctuation: false,
             max_streams: None,
         };
-        Arc::new(Self { capabilities, script, accepts: Arc::default() })
+        Self { capabilities, script, accepts: Arc::default(), pool }
     }
 
     pub fn working() -> Arc<dyn StreamingEngine> {
@@ -70,14 +84,16 @@ impl StreamingEngine for Scripted {
     }
 
     fn open(&self, _: StreamOptions) -> Result<Box<dyn Recognizer>, EngineError> {
-        let (script, accepts) = (self.script, self.accepts.clone());
-        Ok(Box::new(Hearing { script, accepts, samples: 0, checksum: 0 }))
+        let (script, accepts, pool) = (self.script, self.accepts.clone(), self.pool.clone());
+        Ok(Box::new(Hearing { script, accepts, pool, stream: None, samples: 0, checksum: 0 }))
     }
 }
 
 struct Hearing {
     script: Script,
     accepts: Arc<std::sync::atomic::AtomicU64>,
+    pool: Option<(Arc<Semaphore>, Duration)>,
+    stream: Option<OwnedSemaphorePermit>,
     samples: u64,
     checksum: u64,
 }
@@ -92,6 +108,17 @@ impl Hearing {
 }
 
 impl Recognizer for Hearing {
+    fn begin(&mut self) -> BoxFuture<'_, Result<(), EngineError>> {
+        async {
+            if let Some((streams, longest)) = &self.pool {
+                let turn = tokio::time::timeout(*longest, streams.clone().acquire_owned()).await;
+                self.stream = Some(turn.map_err(|_| EngineError::Busy(*longest))?.expect("the pool is never closed"));
+            }
+            Ok(())
+        }
+        .boxed()
+    }
+
     fn accept<'a>(
         &'a mut self,
         samples: &'a [i16],
@@ -123,7 +150,7 @@ impl Recognizer for Hearing {
     }
 
     fn reset(&mut self) {
-        (self.samples, self.checksum) = (0, 0);
+        (self.samples, self.checksum, self.stream) = (0, 0, None);
     }
 }
 
@@ -242,6 +269,11 @@ impl Heard {
                 _ => None,
             })
             .collect()
+    }
+
+    /// How much audio the engine heard for the finals.
+    pub fn samples(&self) -> u64 {
+        self.finals().iter().map(|said| said.text.split(':').next().unwrap().parse::<u64>().unwrap()).sum()
     }
 
     pub fn session_end(&self) -> Option<&SessionEnd> {

@@ -33,6 +33,7 @@ impl Pump<'_> {
     }
 
     pub(super) fn event(&mut self, event: Box<ServerMessage>, now: Instant) {
+        self.clock.worker_spoke(now);
         if self.ended && self.winding_down.is_none() {
             self.clock.expect_worker(self.limits.worker_timeout, now);
         }
