@@ -161,14 +161,14 @@ impl StreamLimits {
     }
 }
 
-fn at_least(key: &'static str, value: usize, least: usize) -> Result<(), GatewayError> {
+pub(crate) fn at_least(key: &'static str, value: usize, least: usize) -> Result<(), GatewayError> {
     if value >= least {
         return Ok(());
     }
     Err(GatewayError::Config { key: key.into(), problem: format!("is {value}; at least {least} is needed") })
 }
 
-fn not_zero(key: &'static str, value: Duration) -> Result<(), GatewayError> {
+pub(crate) fn not_zero(key: &'static str, value: Duration) -> Result<(), GatewayError> {
     if !value.is_zero() {
         return Ok(());
     }
@@ -178,7 +178,7 @@ fn not_zero(key: &'static str, value: Duration) -> Result<(), GatewayError> {
 /// Longest time a setting may ask for: a year, far below where clocks overflow.
 const LONGEST: f64 = 365.0 * 86_400.0;
 
-fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+pub(crate) fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let seconds = f64::deserialize(deserializer)?;
     if !(0.0..=LONGEST).contains(&seconds) {
         return Err(serde::de::Error::custom(format!("{seconds} is not a time in seconds between 0 and {LONGEST}")));

@@ -8,7 +8,12 @@ use dalston_telemetry::{Metrics, Tracers};
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{GatewayConfig, GatewayError, api, auth::Authenticator, server};
+use crate::{
+    GatewayConfig, GatewayError, api,
+    auth::Authenticator,
+    batch::{Batch, Jobs},
+    server,
+};
 
 /// What the gateway needs from its process.
 #[derive(Debug, Clone)]
@@ -38,7 +43,17 @@ impl Gateway {
         let Deps { router, tracers, metrics } = deps;
         let (draining, sessions) = (CancellationToken::new(), TaskTracker::new());
         Ok(Self {
-            app: App(Arc::new(Shared { config, auth, router, tracers, metrics, archive: None, draining, sessions })),
+            app: App(Arc::new(Shared {
+                config,
+                auth,
+                router,
+                tracers,
+                metrics,
+                archive: None,
+                batch: None,
+                draining,
+                sessions,
+            })),
         })
     }
 
@@ -48,6 +63,17 @@ impl Gateway {
         let shared = Arc::get_mut(&mut self.app.0).expect("a gateway that serves nothing yet has not been shared");
         shared.archive = Some(archive);
         self
+    }
+
+    /// Lets clients upload files and read what becomes of them.
+    ///
+    /// # Errors
+    /// A setting that is not allowed, by its key.
+    pub fn with_jobs(mut self, jobs: Jobs) -> Result<Self, GatewayError> {
+        jobs.settings.check()?;
+        let shared = Arc::get_mut(&mut self.app.0).expect("a gateway that serves nothing yet has not been shared");
+        shared.batch = Some(Batch::new(jobs));
+        Ok(self)
     }
 
     /// Serves until `shutdown` resolves, then drains: `/readyz` says 503, sessions are asked to end and do so within
@@ -76,6 +102,8 @@ pub(crate) struct Shared {
     pub(crate) metrics: Arc<Metrics>,
     /// Sessions that were kept, if any are.
     pub(crate) archive: Option<Archive>,
+    /// Batch jobs, if they are served.
+    pub(crate) batch: Option<Batch>,
     /// Cancelled when the gateway begins to drain.
     pub(crate) draining: CancellationToken,
     /// The tasks of open sessions.

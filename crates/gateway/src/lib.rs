@@ -18,6 +18,7 @@
 
 mod api;
 pub mod auth;
+mod batch;
 mod config;
 mod error;
 mod gateway;
@@ -25,6 +26,7 @@ mod server;
 mod stream;
 
 pub use api::{RouteInfo, routes};
+pub use batch::{JobSettings, Jobs};
 pub use config::{GatewayConfig, HttpLimits, StreamLimits};
 pub use error::GatewayError;
 pub use gateway::{Deps, Gateway};

@@ -8,6 +8,8 @@ use axum::{
 use dalston_protocol::{ApiError, ErrorCode, RequestId};
 use http::{HeaderValue, StatusCode, header};
 
+use crate::batch::Dialect;
+
 /// Answers with the error's status; the body is written where the request's id is known.
 #[derive(Debug)]
 pub(crate) struct Failure(pub(crate) ApiError);
@@ -30,7 +32,11 @@ pub(super) fn write_body(response: &mut Response, request_id: &RequestId) -> Opt
         return None;
     }
     let error = given.unwrap_or_else(|| unnamed(status));
-    let (parts, body) = Json(error.body(request_id)).into_response().into_parts();
+    let told = match response.extensions_mut().remove::<Dialect>() {
+        Some(dialect) => Json(dialect.body(&error, request_id)).into_response(),
+        None => Json(error.body(request_id)).into_response(),
+    };
+    let (parts, body) = told.into_parts();
     *response.body_mut() = body;
     let headers = response.headers_mut();
     headers.remove(header::CONTENT_LENGTH);

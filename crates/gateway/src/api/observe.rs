@@ -1,6 +1,9 @@
 //! What happens to every request: an id, a span, a time limit, a body for errors, a count and a log line.
 
-use std::{panic::AssertUnwindSafe, time::Instant};
+use std::{
+    panic::AssertUnwindSafe,
+    time::{Duration, Instant},
+};
 
 use axum::{
     extract::{MatchedPath, Request, State},
@@ -42,8 +45,9 @@ pub(super) async fn observe(State(app): State<App>, mut request: Request, next: 
     span.label(key::REQUEST_ID, request_id.as_str());
 
     request.extensions_mut().insert(request_id.clone());
+    request.extensions_mut().insert(span.context());
     let scope = dalston_telemetry::scope(request_id.as_str(), None);
-    let mut response = span.around(answer(&app, request, next)).instrument(scope.clone()).await;
+    let mut response = span.around(answer(request, next)).instrument(scope.clone()).await;
 
     let code = failure::write_body(&mut response, &request_id);
     let status = response.status();
@@ -73,20 +77,20 @@ pub(super) async fn observe(State(app): State<App>, mut request: Request, next: 
     response
 }
 
-/// Bounded in time, and a panic is an answer like any other: it must not take the connection's other requests along.
-async fn answer(app: &App, request: Request, next: Next) -> Response {
-    let limit = app.config.http.request_timeout;
-    match timeout(limit, AssertUnwindSafe(next.run(request)).catch_unwind()).await {
-        Ok(Ok(response)) => response,
-        Ok(Err(_panic)) => {
-            error!("a handler panicked");
-            Failure(ApiError::new(ErrorCode::Internal, "the server failed")).into_response()
-        }
-        Err(_elapsed) => {
-            let message = format!("no answer within {} s; try again", limit.as_secs_f64());
-            Failure(ApiError::new(ErrorCode::NoCapacity, message).retry_after(1.0)).into_response()
-        }
-    }
+/// A panic is an answer like any other: it must not take the connection's other requests along.
+async fn answer(request: Request, next: Next) -> Response {
+    AssertUnwindSafe(next.run(request)).catch_unwind().await.unwrap_or_else(|_panic| {
+        error!("a handler panicked");
+        Failure(ApiError::new(ErrorCode::Internal, "the server failed")).into_response()
+    })
+}
+
+/// Around every handler that does not keep a time of its own.
+pub(super) async fn in_time(State(limit): State<Duration>, request: Request, next: Next) -> Response {
+    timeout(limit, next.run(request)).await.unwrap_or_else(|_elapsed| {
+        let message = format!("no answer within {} s; try again", limit.as_secs_f64());
+        Failure(ApiError::new(ErrorCode::NoCapacity, message).retry_after(1.0)).into_response()
+    })
 }
 
 /// The caller's own id, if it is safe to print, or a new one.

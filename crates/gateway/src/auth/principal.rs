@@ -14,6 +14,8 @@ use serde::{Deserialize, Serialize};
 pub enum Scope {
     /// Open live sessions, make tokens for them, see their traces.
     Realtime,
+    /// Upload files, and do everything with the jobs made of them; see their traces.
+    Batch,
     /// See what runs: workers, models, status, metrics.
     Read,
     /// Everything, also what concerns others.
@@ -22,12 +24,13 @@ pub enum Scope {
 
 impl Scope {
     /// Every scope there is.
-    pub const ALL: [Self; 3] = [Self::Realtime, Self::Read, Self::Admin];
+    pub const ALL: [Self; 4] = [Self::Realtime, Self::Batch, Self::Read, Self::Admin];
 
     /// The scope as it stands in configuration.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Realtime => "realtime",
+            Self::Batch => "batch",
             Self::Read => "read",
             Self::Admin => "admin",
         }

@@ -1,0 +1,3 @@
+pub(super) async fn page() -> &'static str {
+    ""
+}

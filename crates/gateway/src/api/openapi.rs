@@ -1,0 +1,3 @@
+pub(super) async fn document() -> &'static str {
+    "{}"
+}

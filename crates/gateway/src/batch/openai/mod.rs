@@ -1,0 +1,47 @@
+//! OpenAI's way of asking for a transcript: one request, one answer, in their shapes
+//! (<https://platform.openai.com/docs/api-reference/audio/createTranscription>). The job behind it is like any other.
+
+mod answer;
+mod error;
+
+use std::str::FromStr;
+
+use dalston_protocol::ApiError;
+
+pub(crate) use self::{answer::answer, error::Dialect};
+
+/// What the answer is to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct OpenAi {
+    pub(crate) format: ResponseFormat,
+    /// Whether [`ResponseFormat::VerboseJson`] has words …
+    pub(crate) words: bool,
+    /// … and segments.
+    pub(crate) segments: bool,
+}
+
+/// `response_format`
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum ResponseFormat {
+    #[default]
+    Json,
+    Text,
+    Srt,
+    Vtt,
+    VerboseJson,
+}
+
+impl FromStr for ResponseFormat {
+    type Err = ApiError;
+
+    fn from_str(given: &str) -> Result<Self, ApiError> {
+        match given {
+            "json" => Ok(Self::Json),
+            "text" => Ok(Self::Text),
+            "srt" => Ok(Self::Srt),
+            "vtt" => Ok(Self::Vtt),
+            "verbose_json" => Ok(Self::VerboseJson),
+            _ => Err(ApiError::param("response_format", "one of json, text, srt, vtt, verbose_json")),
+        }
+    }
+}

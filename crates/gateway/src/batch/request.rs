@@ -1,0 +1,412 @@
+//! What a request asks for, out of the fields of its form. Pure.
+
+use std::str::FromStr;
+
+use dalston_engine_sdk::batch::{EngineInfo, Stage};
+use dalston_protocol::{
+    ApiError, ErrorCode,
+    job::{Granularity, JobParameters, MAX_VOCABULARY_TERM, MAX_VOCABULARY_TERMS, SpeakerDetection},
+    realtime::Retention,
+};
+
+use super::{
+    JobSettings,
+    fields::{FIELDS, Field, Kind, may_repeat},
+    openai::{OpenAi, ResponseFormat},
+};
+
+/// Most characters of a name.
+const MAX_NAME: usize = 255;
+
+/// A request whose fields are still coming in.
+#[derive(Debug)]
+pub(crate) struct Request<'a> {
+    settings: &'a JobSettings,
+    engines: &'a [EngineInfo],
+    seen: Vec<&'static str>,
+    asked: Asked,
+    alias: Option<String>,
+    format: Option<ResponseFormat>,
+    granularities: Vec<Granularity>,
+}
+
+/// What was asked for, once all of it is known.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Asked {
+    pub(crate) parameters: JobParameters,
+    pub(crate) name: Option<String>,
+    pub(crate) wait: bool,
+    /// The answer is to be in OpenAI's way.
+    pub(crate) openai: Option<OpenAi>,
+}
+
+impl<'a> Request<'a> {
+    pub(crate) fn new(settings: &'a JobSettings, engines: &'a [EngineInfo]) -> Self {
+        Self {
+            settings,
+            engines,
+            seen: Vec::new(),
+            asked: Asked::default(),
+            alias: None,
+            format: None,
+            granularities: Vec::new(),
+        }
+    }
+
+    /// Whether what was said so far asks for OpenAI's way.
+    pub(crate) fn is_openai(&self) -> bool {
+        self.alias.is_some() || self.format.is_some()
+    }
+
+    /// A field has begun.
+    ///
+    /// # Errors
+    /// Nobody reads it, or it is there for the second time.
+    pub(crate) fn begin(&mut self, name: &str) -> Result<&'static Field, ApiError> {
+        let Some(field) = FIELDS.iter().find(|field| field.name == name) else {
+            let known = FIELDS.iter().map(|field| field.name).collect::<Vec<_>>().join(", ");
+            let shown = shown(name);
+            return Err(ApiError::param(shown.clone(), format!("there is no field {shown}; there are {known}")));
+        };
+        if self.seen.contains(&field.name) && !may_repeat(field.name) {
+            return Err(ApiError::param(field.name, format!("{} is given twice; give it once", field.name)));
+        }
+        self.seen.push(field.name);
+        Ok(field)
+    }
+
+    /// The value of a field that has begun.
+    ///
+    /// # Errors
+    /// Names the field, its value and what is allowed.
+    pub(crate) fn set(&mut self, field: &Field, value: &str) -> Result<(), ApiError> {
+        let name = field.name;
+        check(field, value)?;
+        let parameters = &mut self.asked.parameters;
+        match name {
+            "model" => self.set_model(value)?,
+            "language" => parameters.language = language(value)?,
+            "vocabulary" => parameters.vocabulary = vocabulary(value)?,
+            "timestamps_granularity" => parameters.timestamps_granularity = granularity(value),
+            "speaker_detection" => parameters.speaker_detection = speakers(value),
+            "num_speakers" => parameters.num_speakers = value.parse().ok(),
+            "retention" => {
+                parameters.retention = number(name, value)
+                    .and_then(|days: i32| Retention::try_from(days).map_err(|message| ApiError::param(name, message)))?
+            }
+            "name" => self.asked.name = Some(job_name(value)?),
+            "wait" => self.asked.wait = is_true(value),
+            "response_format" => self.format = Some(value.parse()?),
+            "prompt" => parameters.vocabulary = terms(value),
+            "timestamp_granularities[]" => self.granularities.push(granularity(value)),
+            "stream" if is_true(value) => {
+                return Err(ApiError::param(name, "streamed answers are not built; leave stream away or say false"));
+            }
+            "audio_url" => {
+                let message = "audio_url is not built yet; send the audio itself as `file`";
+                return Err(ApiError::param(name, message));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn set_model(&mut self, value: &str) -> Result<(), ApiError> {
+        let meant = self.settings.alias(value);
+        if meant.is_some() {
+            self.alias = Some(value.to_owned());
+        }
+        let model = meant.unwrap_or(Some(value).filter(|value| !value.is_empty()));
+        self.asked.parameters.model = model.map(str::to_owned);
+        if self.transcribers().next().is_some() {
+            return Ok(());
+        }
+        let known = transcribers(self.engines).map(|engine| engine.engine_id.as_str()).collect::<Vec<_>>().join(", ");
+        let message = format!("no engine here answers to the model {}; there are {known}", shown(value));
+        Err(ApiError { param: Some("model".into()), ..ApiError::new(ErrorCode::ModelNotFound, message) })
+    }
+
+    /// Engines that would do.
+    fn transcribers(&self) -> impl Iterator<Item = &'a EngineInfo> {
+        let model = self.asked.parameters.model.clone();
+        transcribers(self.engines).filter(move |engine| match &engine.capabilities {
+            Some(capabilities) => capabilities.answers_to(model.as_deref()),
+            None => model.as_deref().is_none_or(|model| model == engine.engine_id),
+        })
+    }
+
+    /// All fields have come.
+    ///
+    /// # Errors
+    /// Fields that do not go together.
+    pub(crate) fn finish(&mut self) -> Result<Asked, ApiError> {
+        self.check_language()?;
+        self.check_speakers()?;
+        if self.is_openai() {
+            self.finish_openai()?;
+        } else if let Some(name) = self.seen.iter().find(|name| OPENAI_ONLY.contains(name)) {
+            let message = format!("{name} is read only with response_format or one of OpenAI's model names");
+            return Err(ApiError::param(*name, message));
+        }
+        Ok(self.asked.clone())
+    }
+
+    fn check_language(&self) -> Result<(), ApiError> {
+        let language = &self.asked.parameters.language;
+        let has = |engine: &EngineInfo| {
+            engine.capabilities.as_ref().is_none_or(|capabilities| capabilities.languages.resolve(language).is_some())
+        };
+        if self.transcribers().any(has) {
+            return Ok(());
+        }
+        let message = format!("no model here recognises {}; /v1/engines lists the languages", shown(language));
+        Err(ApiError { param: Some("language".into()), ..ApiError::new(ErrorCode::LanguageNotSupported, message) })
+    }
+
+    fn check_speakers(&self) -> Result<(), ApiError> {
+        let parameters = &self.asked.parameters;
+        let can_diarize = self.engines.iter().any(|engine| engine.stage == Stage::DIARIZE);
+        if parameters.speaker_detection == SpeakerDetection::Diarize && !can_diarize {
+            let message = "no engine here tells voices apart; use per_channel or none";
+            return Err(ApiError::param("speaker_detection", message));
+        }
+        if parameters.num_speakers.is_some() && parameters.speaker_detection != SpeakerDetection::Diarize {
+            return Err(ApiError::param("num_speakers", "num_speakers is read only with speaker_detection=diarize"));
+        }
+        Ok(())
+    }
+
+    fn finish_openai(&mut self) -> Result<(), ApiError> {
+        let format = self.format.unwrap_or_default();
+        if !self.granularities.is_empty() && format != ResponseFormat::VerboseJson {
+            let message = "timestamp_granularities[] is read only with response_format=verbose_json";
+            return Err(ApiError::param("timestamp_granularities[]", message));
+        }
+        let words = self.granularities.contains(&Granularity::Word);
+        let segments = self.granularities.is_empty() || self.granularities.contains(&Granularity::Segment);
+        if words {
+            self.asked.parameters.timestamps_granularity = Granularity::Word;
+        }
+        if !self.seen.contains(&"retention") {
+            // The answer is all that these clients ever ask for.
+            self.asked.parameters.retention = Retention::None;
+        }
+        self.asked.openai = Some(OpenAi { format, words, segments });
+        Ok(())
+    }
+}
+
+/// Fields without a meaning in the native way.
+const OPENAI_ONLY: [&str; 4] = ["prompt", "temperature", "timestamp_granularities[]", "stream"];
+
+fn transcribers(engines: &[EngineInfo]) -> impl Iterator<Item = &EngineInfo> {
+    engines.iter().filter(|engine| engine.stage == Stage::TRANSCRIBE)
+}
+
+/// Whether the value has the form that the table says.
+fn check(field: &Field, value: &str) -> Result<(), ApiError> {
+    let name = field.name;
+    let wrong = |allowed: String| Err(ApiError::param(name, format!("{name}={} is not {allowed}", shown(value))));
+    match field.kind {
+        Kind::OneOf(allowed) if !allowed.contains(&value) => wrong(format!("one of {}", allowed.join(", "))),
+        Kind::Bool if !is_true(value) && !is_false(value) => wrong("true or false".into()),
+        Kind::Integer(least, most) => match value.parse::<i32>() {
+            Ok(number) if (least..=most).contains(&number) => Ok(()),
+            _ => wrong(format!("a whole number from {least} to {most}")),
+        },
+        Kind::Number => match value.parse::<f64>() {
+            Ok(number) if (0.0..=1.0).contains(&number) => Ok(()),
+            _ => wrong("a number from 0 to 1".into()),
+        },
+        _ => Ok(()),
+    }
+}
+
+fn number<T: FromStr>(name: &str, value: &str) -> Result<T, ApiError> {
+    value.parse().map_err(|_| ApiError::param(name, format!("{name}={} is not a number that fits", shown(value))))
+}
+
+/// `true` and `false` in any case, as some clients' languages print them.
+fn is_true(value: &str) -> bool {
+    value.eq_ignore_ascii_case("true") || value == "1"
+}
+
+fn is_false(value: &str) -> bool {
+    value.eq_ignore_ascii_case("false") || value == "0"
+}
+
+fn language(value: &str) -> Result<String, ApiError> {
+    let is_code = (1..=35).contains(&value.len())
+        && value.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+    let message = || format!("language={} is not a code such as en or en-US, nor auto", shown(value));
+    is_code.then(|| value.to_owned()).ok_or_else(|| ApiError::param("language", message()))
+}
+
+fn vocabulary(value: &str) -> Result<Vec<String>, ApiError> {
+    let wrong = |message: String| ApiError::param("vocabulary", message);
+    let terms: Vec<String> = serde_json::from_str(value)
+        .map_err(|error| wrong(format!("vocabulary is not a JSON array of strings such as [\"Dalston\"]: {error}")))?;
+    if terms.len() > MAX_VOCABULARY_TERMS {
+        return Err(wrong(format!("vocabulary has {} terms; at most {MAX_VOCABULARY_TERMS} are allowed", terms.len())));
+    }
+    match terms.iter().find(|term| term.trim().is_empty() || term.chars().count() > MAX_VOCABULARY_TERM) {
+        Some(term) => Err(wrong(format!(
+            "the term {} of vocabulary has {} characters; 1 to {MAX_VOCABULARY_TERM} are allowed",
+            shown(term),
+            term.chars().count()
+        ))),
+        None => Ok(terms),
+    }
+}
+
+/// A prompt is prose to other services; here, what of it could be a term.
+fn terms(prompt: &str) -> Vec<String> {
+    let terms = prompt.split([',', ';', '\n']).map(|term| term.trim().trim_end_matches('.'));
+    let short = terms.filter(|term| (1..=MAX_VOCABULARY_TERM).contains(&term.chars().count()));
+    short.take(MAX_VOCABULARY_TERMS).map(str::to_owned).collect()
+}
+
+/// A name that can be printed, for `name` and for renaming.
+pub(crate) fn job_name(value: &str) -> Result<String, ApiError> {
+    let name = value.trim();
+    if (1..=MAX_NAME).contains(&name.chars().count()) && !name.chars().any(char::is_control) {
+        return Ok(name.to_owned());
+    }
+    let message = format!("a name has 1 to {MAX_NAME} characters, none of them a control character");
+    Err(ApiError::param("name", message))
+}
+
+fn granularity(value: &str) -> Granularity {
+    match value {
+        "none" => Granularity::None,
+        "word" => Granularity::Word,
+        _ => Granularity::Segment,
+    }
+}
+
+fn speakers(value: &str) -> SpeakerDetection {
+    match value {
+        "diarize" => SpeakerDetection::Diarize,
+        "per_channel" => SpeakerDetection::PerChannel,
+        _ => SpeakerDetection::None,
+    }
+}
+
+/// A value as an error may quote it.
+fn shown(value: &str) -> String {
+    const MOST: usize = 60;
+    let mut shown: String = value.chars().filter(|c| !c.is_control()).take(MOST).collect();
+    if value.chars().nth(MOST).is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use dalston_engine_sdk::{Capabilities, Languages};
+
+    use super::*;
+
+    fn engines() -> Vec<EngineInfo> {
+        let capabilities = Capabilities {
+            engine_id: "scripted".into(),
+            model: "en".into(),
+            version: "1".into(),
+            languages: Languages::Only(vec!["en".into()]),
+            partials: false,
+            word_timestamps: true,
+            confidence: true,
+            vocabulary: true,
+            punctuation: false,
+            max_streams: None,
+        };
+        let transcribe = EngineInfo::new("scripted", Stage::TRANSCRIBE);
+        vec![EngineInfo::new("prepare", Stage::PREPARE), EngineInfo { capabilities: Some(capabilities), ..transcribe }]
+    }
+
+    fn ask(fields: &[(&str, &str)]) -> Result<Asked, ApiError> {
+        let (settings, engines) = (JobSettings::default(), engines());
+        let mut request = Request::new(&settings, &engines);
+        for (name, value) in fields {
+            let field = request.begin(name)?;
+            request.set(field, value)?;
+        }
+        request.finish()
+    }
+
+    #[test]
+    fn every_field_is_read() {
+        let asked = ask(&[
+            ("model", "scripted/en"),
+            ("language", "en"),
+            ("vocabulary", r#"["Dalston","Kingsland Road"]"#),
+            ("timestamps_granularity", "word"),
+            ("speaker_detection", "per_channel"),
+            ("retention", "-1"),
+            ("name", " interview "),
+            ("wait", "True"),
+        ])
+        .unwrap();
+        let expected = JobParameters {
+            model: Some("scripted/en".into()),
+            language: "en".into(),
+            vocabulary: vec!["Dalston".into(), "Kingsland Road".into()],
+            timestamps_granularity: Granularity::Word,
+            speaker_detection: SpeakerDetection::PerChannel,
+            num_speakers: None,
+            retention: Retention::Forever,
+        };
+        assert_eq!(asked.parameters, expected);
+        assert_eq!((asked.name.as_deref(), asked.wait, asked.openai), (Some("interview"), true, None));
+    }
+
+    #[test]
+    fn a_wrong_value_names_its_field_and_what_is_allowed() {
+        let check = |fields: &[(&str, &str)], param: &str, told: &str| {
+            let error = ask(fields).expect_err("it was taken");
+            assert_eq!(error.param.as_deref(), Some(param), "{fields:?}: {error}");
+            assert!(error.message.contains(told), "{fields:?}: {error}");
+        };
+        check(&[("retention", "1e999")], "retention", "-1 to 3650");
+        check(&[("retention", "3651")], "retention", "-1 to 3650");
+        check(&[("timestamps_granularity", "letter")], "timestamps_granularity", "none, segment, word");
+        check(&[("speaker_detection", "diarize")], "speaker_detection", "per_channel");
+        check(&[("num_speakers", "2")], "num_speakers", "diarize");
+        check(&[("num_speakers", "NaN")], "num_speakers", "1 to 32");
+        check(&[("vocabulary", "Dalston")], "vocabulary", "JSON array");
+        check(&[("vocabulary", &format!("[{}]", ["\"a\""; 101].join(",")))], "vocabulary", "at most 100");
+        check(&[("vocabulary", r#"[""]"#)], "vocabulary", "1 to 50");
+        check(&[("language", "../../etc/passwd")], "language", "en-US");
+        check(&[("language", "de")], "language", "recognises de");
+        check(&[("model", "whisper/large")], "model", "there are scripted");
+        check(&[("wait", "perhaps")], "wait", "true or false");
+        check(&[("name", "a\0b")], "name", "control");
+        check(&[("audio_url", "https://example.org/a.wav")], "audio_url", "not built yet");
+        check(&[("speed", "2")], "speed", "there is no field speed");
+        check(&[("model", "scripted"), ("model", "scripted")], "model", "twice");
+        check(&[("prompt", "a")], "prompt", "response_format");
+        check(&[("response_format", "xml")], "response_format", "verbose_json");
+        check(&[("response_format", "json"), ("temperature", "1e999")], "temperature", "0 to 1");
+        check(&[("response_format", "json"), ("stream", "true")], "stream", "not built");
+        let words = ("timestamp_granularities[]", "word");
+        check(&[("response_format", "json"), words], "timestamp_granularities[]", "verbose_json");
+    }
+
+    #[test]
+    fn openais_way_is_asked_for_by_its_names_and_its_format() {
+        let asked = ask(&[("model", "whisper-1"), ("prompt", "Dalston, Kingsland Road.")]).unwrap();
+        assert_eq!(asked.openai.as_ref().map(|openai| openai.format), Some(ResponseFormat::Json));
+        assert_eq!(asked.parameters.model, None, "an alias means the default engine");
+        assert_eq!(asked.parameters.vocabulary, ["Dalston", "Kingsland Road"]);
+        assert_eq!(asked.parameters.retention, Retention::None);
+
+        let granularity = "timestamp_granularities[]";
+        let verbose = ("response_format", "verbose_json");
+        let asked = ask(&[("model", "scripted"), verbose, (granularity, "word"), (granularity, "segment")]).unwrap();
+        let openai = asked.openai.unwrap();
+        assert_eq!((openai.format, openai.words, openai.segments), (ResponseFormat::VerboseJson, true, true));
+        assert_eq!(asked.parameters.timestamps_granularity, Granularity::Word);
+        assert!(ask(&[("model", "scripted")]).unwrap().openai.is_none());
+    }
+}
