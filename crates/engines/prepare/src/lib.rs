@@ -4,7 +4,7 @@
 //! each channel for a speaker, `channel-0.wav`, …; 16 bits, one channel, 16 kHz. Sample *n* of each stands for *n*/16000 s of
 //! the upload, as its decoder gives it: packets that cannot be decoded are silence of their length, a file that is cut off ends
 //! where it is cut. Where the container tells that the encoder added samples (Ogg, MP3 with an encoder's tag), they are left out; in
-//! MP4 and bare AAC they stay, some 20 to 50 ms.
+//! MP4 and bare AAC they stay, mostly 1024 samples of the file's own rate.
 //!
 //! Formats: WAV, AIFF, CAF, FLAC, MP3, Ogg, Matroska and WebM, MP4 and bare AAC, with PCM, ADPCM, µ-law, A-law, FLAC, ALAC,
 //! MP1 to MP3, Vorbis, Opus and AAC-LC in them.

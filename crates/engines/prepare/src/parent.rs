@@ -107,7 +107,11 @@ impl Running {
         };
         let mut order = serde_json::to_string(wanted)?;
         order.push('\n');
-        stdin.write_all(order.as_bytes())?;
+        match stdin.write_all(order.as_bytes()) {
+            // How it ended says more.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+            written => written?,
+        }
         let (sender, lines) = mpsc::sync_channel(LINES);
         thread::Builder::new().name("prepare".to_owned()).spawn(move || listen(stdout, &sender))?;
         Ok(lines)

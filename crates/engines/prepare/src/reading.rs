@@ -71,7 +71,9 @@ pub fn read(wanted: &Wanted, watch: &mut Watch<'_>) -> Result<Read, Stop> {
         return Err(Rejection::Empty { why: "the file has no bytes".to_owned() }.into());
     }
     let first = match attempt(wanted, length, true, watch) {
-        Err(Stop::Rejected(rejection @ (Rejection::Corrupt { .. } | Rejection::Empty { .. }))) => rejection,
+        Err(Stop::Rejected(
+            rejection @ (Rejection::Corrupt { .. } | Rejection::Empty { .. } | Rejection::Unsupported { .. }),
+        )) => rejection,
         done => return done,
     };
     // Readers look for an index at the end of a file that can be sought in, and give up where it is cut off. As a stream it
@@ -219,7 +221,12 @@ fn not_probed(wanted: &Wanted, error: &Error) -> Stop {
         _ if known.is_some_and(|container| !container.readable) => {
             Rejection::unsupported(known.map_or("it", |container| container.name)).into()
         }
-        Error::Unsupported(what) => Rejection::unsupported(format!("this kind of file ({what})")).into(),
+        // Readers say so of a file that ends before what they look for.
+        Error::Unsupported(what) if what.contains("missing") => Rejection::corrupt(*what).into(),
+        Error::Unsupported(what) => {
+            let name = known.map_or("file", |container| container.name);
+            Rejection::unsupported(format!("this kind of {name} ({what})")).into()
+        }
         // A scan for anything that could be read has come to the end.
         Error::IoError(_) if known.is_none() => Rejection::unsupported("a file of an unknown type").into(),
         error => Rejection::corrupt(error.to_string()).into(),

@@ -50,7 +50,9 @@ impl Read for Source {
 
 impl Seek for Source {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        self.at = self.file.seek(to)?;
+        // Where to comes from the file itself: that it cannot be is not the disk's fault.
+        self.at =
+            self.file.seek(to).map_err(|_error| io::Error::new(io::ErrorKind::InvalidInput, "points out of itself"))?;
         Ok(self.at)
     }
 }
