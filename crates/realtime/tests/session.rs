@@ -472,6 +472,18 @@ async fn a_gateway_may_end_the_session_with_its_own_reason() {
 }
 
 #[tokio::test]
+async fn a_session_at_its_longest_duration_is_answered_for_what_it_received() {
+    let stage = Stage::new(Scripted::working()).await;
+    let client = stage.open(without_vad()).await;
+    client.audio(noise(1.0)).await;
+    let close = Close::new(CloseCode::RateLimited, "a session may last 1 s; connect again");
+    client.channel.to_worker.send(ToWorker::Close(Box::new(close.clone()))).await.unwrap();
+    let heard = client.rest().await;
+    assert_eq!((heard.close.clone(), heard.samples()), (close, 16_000), "{:?}", heard.events);
+    assert_eq!(heard.session_end().map(|end| end.total_audio_seconds), Some(1.0));
+}
+
+#[tokio::test]
 async fn a_session_that_asks_to_be_kept_is_there_when_its_end_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let archive = Archive::open(folder.path(), Limits::default()).await.unwrap();

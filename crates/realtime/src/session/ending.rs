@@ -43,9 +43,15 @@ impl End {
     fn answers_the_rest(&self) -> bool {
         match self {
             Self::Requested | Self::ClientGone | Self::Drained => true,
-            Self::Asked(close) => {
-                matches!(close.code, CloseCode::Normal | CloseCode::Restart | CloseCode::Timeout | CloseCode::Internal)
-            }
+            // A limit of the client's own ends what it may send, not what it has sent: a longest duration is one.
+            Self::Asked(close) => matches!(
+                close.code,
+                CloseCode::Normal
+                    | CloseCode::Restart
+                    | CloseCode::Timeout
+                    | CloseCode::RateLimited
+                    | CloseCode::Internal
+            ),
             Self::NotReading
             | Self::BadRequest(_)
             | Self::LagExceeded(_)
