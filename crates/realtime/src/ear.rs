@@ -172,9 +172,13 @@ impl Ear {
         });
     }
 
-    /// Throws away the open utterance.
+    /// Throws away the open utterance, and the beginning of a frame with it. Silence takes its place: the clock counts frames,
+    /// so less than one must not be missing either.
     pub(crate) fn clear(&mut self, recognition: &Recognition) {
+        let heard = self.framer.pending().len();
         self.framer.clear();
+        // Completes no frame, since what it replaces did not.
+        self.framer.push(&[0; FRAME_SAMPLES][..heard], |_| {});
         let Self { endpointer, feed, .. } = self;
         let decided = endpointer.now();
         endpointer.clear(&mut |action| feed.act(action, decided, &mut 0, recognition, &mut |_| {}));

@@ -163,6 +163,22 @@ async fn clear_throws_away_what_was_not_final() {
 }
 
 #[tokio::test]
+async fn clear_keeps_the_clock_also_inside_a_frame() {
+    let stage = Stage::new(Scripted::working()).await;
+    let client = stage.open(without_vad()).await;
+    for chunk in chunks(noise(0.9), 320) {
+        client.audio(chunk).await;
+        client.say(ClientMessage::Clear).await;
+    }
+    client.audio(noise(1.0)).await;
+    client.say(ClientMessage::End).await;
+    let heard = client.rest().await;
+    let [said] = heard.finals()[..] else { panic!("one final, not {:?}", heard.finals()) };
+    assert_eq!((said.start, said.end), (0.9, 1.9));
+    assert_eq!(heard.session_end().map(|end| end.total_audio_seconds), Some(1.9));
+}
+
+#[tokio::test]
 async fn a_config_message_changes_the_language_of_the_next_utterance() {
     let stage = Stage::new(Scripted::working()).await;
     let client = stage.open(without_vad()).await;
