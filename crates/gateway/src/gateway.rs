@@ -41,20 +41,10 @@ impl Gateway {
         config.check()?;
         let auth = Authenticator::new(&config.auth, &config.stream)?;
         let Deps { router, tracers, metrics } = deps;
-        let (draining, sessions) = (CancellationToken::new(), TaskTracker::new());
-        Ok(Self {
-            app: App(Arc::new(Shared {
-                config,
-                auth,
-                router,
-                tracers,
-                metrics,
-                archive: None,
-                batch: None,
-                draining,
-                sessions,
-            })),
-        })
+        let (draining, cut) = (CancellationToken::new(), CancellationToken::new());
+        let (archive, batch, sessions) = (None, None, TaskTracker::new());
+        let shared = Shared { config, auth, router, tracers, metrics, archive, batch, draining, cut, sessions };
+        Ok(Self { app: App(Arc::new(shared)) })
     }
 
     /// Lets clients read the sessions that were kept for them.
@@ -77,7 +67,8 @@ impl Gateway {
     }
 
     /// Serves until `shutdown` resolves, then drains: `/readyz` says 503, sessions are asked to end and do so within
-    /// `http.drain_timeout`. Returns when all is over.
+    /// `http.drain_timeout`; those that do not are closed, and cut half a second later. Returns when all is over. The
+    /// workers must go on until then: it is they who answer for what was received.
     ///
     /// # Errors
     /// Before anything is served: [`GatewayError::PublicWithoutAuth`], or a listener without an address.
@@ -106,6 +97,8 @@ pub(crate) struct Shared {
     pub(crate) batch: Option<Batch>,
     /// Cancelled when the gateway begins to drain.
     pub(crate) draining: CancellationToken,
+    /// Cancelled when what is still open has had its time: sockets are closed as they are.
+    pub(crate) cut: CancellationToken,
     /// The tasks of open sessions.
     pub(crate) sessions: TaskTracker,
 }

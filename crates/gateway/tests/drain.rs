@@ -4,11 +4,16 @@ mod support;
 
 use std::time::Duration;
 
-use dalston_protocol::{CloseCode, realtime::ServerMessage};
+use dalston_protocol::{
+    Close, CloseCode,
+    realtime::{ClientMessage, ServerMessage},
+};
 use dalston_session_router::link::ToWorker;
 use dalston_telemetry::SessionOutcome;
-use support::{LONG, Server, transcript};
+use futures_util::SinkExt;
+use support::{LONG, Server, transcript, wire::read_frames};
 use tokio::time::{Instant, timeout};
+use tokio_tungstenite::tungstenite::Message;
 
 #[tokio::test]
 async fn without_sessions_it_ends_at_once() {
@@ -86,4 +91,89 @@ async fn an_idle_connection_does_not_hold_up_the_end() {
     let mut rest = Vec::new();
     let read = tokio::io::AsyncReadExt::read_to_end(&mut idle, &mut rest);
     timeout(LONG, read).await.expect("the connection stays open").unwrap();
+}
+
+#[tokio::test]
+async fn what_had_arrived_is_read_however_long_the_worker_takes_for_it() {
+    let mut server = Server::start("").await;
+    let mut client = server.connect("").await;
+    let mut session = server.session().await;
+    for n in 0..20 {
+        client.audio([n; 1_000]).await;
+    }
+    client.text(r#"{"type":"end"}"#).await;
+    server.begin_drain();
+    // Far longer than what is under way is waited for; eight messages are with the worker, the rest must wait.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    client.audio([99; 1_000]).await;
+    let (audio, then) = session.audio().await;
+    assert_eq!(audio.len(), 20_000);
+    let Some(ToWorker::Message(message)) = then else { panic!("{then:?}") };
+    assert_eq!(*message, ClientMessage::End);
+    session.finish().await;
+    let (_, code, _) = client.rest().await;
+    assert_eq!(code, 1000, "it had said `end`, and is answered");
+    server.drained().await;
+}
+
+#[tokio::test]
+async fn a_client_that_never_stops_is_not_read_for_ever() {
+    let mut server = Server::start("[stream]\nclose_timeout = 0.2").await;
+    let (mut client, other) = (server.connect("").await, server.connect("").await);
+    let mut session = server.session().await;
+    let flood = tokio::spawn(async move {
+        let mut client = other;
+        while client.0.send(Message::binary(vec![1; 16_000])).await.is_ok() {}
+    });
+    let mut flooded = server.session().await;
+    server.begin_drain();
+    let (_, then) = flooded.audio().await;
+    assert!(matches!(&then, Some(ToWorker::Close(close)) if close.code == CloseCode::Restart), "{then:?}");
+    assert!(matches!(session.next().await, Some(ToWorker::Close(_))));
+    for session in [session, flooded] {
+        session.close(Close::new(CloseCode::Restart, "connect again")).await;
+    }
+    assert_eq!(client.rest().await.1, 1012);
+    server.drained().await;
+    flood.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_worker_that_hears_no_more_does_not_move_the_deadline() {
+    let mut server = Server::start("[http]\ndrain_timeout = 0.3").await;
+    let mut client = server.connect("").await;
+    let mut session = server.session().await;
+    session.channel.from_client.close();
+    client.audio([0; 1_000]).await;
+    let began = Instant::now();
+    server.begin_drain();
+    assert_eq!(client.rest().await.1, 1012);
+    server.drained().await;
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn a_session_that_ends_already_has_no_longer_than_the_drain_has() {
+    let mut server = Server::start("[http]\ndrain_timeout = 0.3").await;
+    let client = server.connect("").await;
+    let mut session = server.session().await;
+    // The worker answers for what it received, and takes its time.
+    drop(client);
+    assert_eq!(session.next().await, None);
+    let began = Instant::now();
+    server.stop().await;
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_close_is_cut() {
+    let mut server = Server::start("[http]\ndrain_timeout = 0.3").await;
+    let mut client = server.connect_raw("").await;
+    let _session = server.session().await;
+    let began = Instant::now();
+    server.begin_drain();
+    let (_, code) = read_frames(&mut client).await;
+    assert_eq!(code, Some(1012));
+    server.drained().await;
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
 }

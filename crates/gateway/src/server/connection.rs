@@ -64,6 +64,8 @@ pub(crate) struct Connection {
     stream: TcpStream,
     metrics: Arc<Metrics>,
     sent: u64,
+    received: u64,
+    taken_apart: u64,
     _place: Place,
 }
 
@@ -75,7 +77,7 @@ impl Connection {
         // window).
         SockRef::from(&stream).set_tcp_user_timeout(Some(dead_peer))?;
         metrics.connections_open.inc();
-        Ok(Self { stream, metrics, sent: 0, _place: place })
+        Ok(Self { stream, metrics, sent: 0, received: 0, taken_apart: 0, _place: place })
     }
 
     /// From here on it carries a live session. Best effort: a session works with any buffer.
@@ -107,6 +109,17 @@ impl Connection {
     pub(crate) fn sent(&self) -> u64 {
         self.sent
     }
+
+    /// Bytes that the peer has sent, those that wait in the kernel among them.
+    pub(crate) fn arrived(&self) -> u64 {
+        // A socket that cannot say has failed, and then nothing more comes from it.
+        self.received + rustix::io::ioctl_fionread(&self.stream).unwrap_or(0)
+    }
+
+    /// How many of them have become messages: more is asked for only when what is there holds no whole message.
+    pub(crate) fn taken_apart(&self) -> u64 {
+        self.taken_apart
+    }
 }
 
 impl Drop for Connection {
@@ -117,7 +130,11 @@ impl Drop for Connection {
 
 impl AsyncRead for Connection {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
+        self.taken_apart = self.received;
+        let before = buf.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
+        self.received += (buf.filled().len() - before) as u64;
+        read
     }
 }
 

@@ -2,17 +2,13 @@
 //!
 //! `axum::serve` is not used: it lets a half-sent head stay open for ever, and forgets WebSockets when it shuts down.
 //!
-//! The end has two parts. First the gateway *drains*: it still accepts, so that `/readyz` can say 503, but opens no
-//! session, and asks the open ones to end. When they have, or their time is up, it *closes*: no more connections, and
-//! those that are left finish the request they are at.
+//! The end has three parts. First the gateway *drains*: it still accepts, so that `/readyz` can say 503, but opens no
+//! session, and asks the open ones to end. At the drain timeout those that have not are closed, and a moment later what
+//! is left is *cut*. Then it *closes*: no more connections, and those that are left finish the request they are at.
 
 mod connection;
 
-use std::{
-    io,
-    pin::pin,
-    time::{Duration, Instant},
-};
+use std::{io, pin::pin, time::Duration};
 
 use axum::{Router, body::Body};
 use http::Request;
@@ -21,7 +17,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     net::{TcpListener, TcpStream},
     task::JoinSet,
-    time::timeout,
+    time::{Instant, timeout, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
 use tower::util::ServiceExt;
@@ -36,8 +32,12 @@ const MAX_HEAD: usize = 64 * 1024;
 /// Wait after an accept that failed for want of something, such as file descriptors.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-/// Time for the requests under way when the sessions have ended.
+/// From the drain timeout to the cut: the close frames' way to the clients and back.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+/// Time for the requests under way when the sessions have ended, unless those took it all …
 const LAST_REQUESTS: Duration = Duration::from_secs(2);
+/// … and then for what only has to notice that it is over.
+const NOTICE: Duration = Duration::from_millis(100);
 
 /// Put into each request: whether the connection may open a session, or was let in only to ask plain questions.
 #[derive(Debug, Clone, Copy)]
@@ -61,12 +61,16 @@ pub(crate) async fn serve(app: &App, router: Router, listener: TcpListener, shut
     app.draining.cancel();
     app.sessions.close();
     // Sessions keep the deadline themselves, and need a moment more for their closing handshake.
-    let patience = drain_timeout + app.config.stream.close_timeout;
-    let ended = async { timeout(patience, app.sessions.wait()).await.is_ok() };
+    let cut_at = began + drain_timeout + LAST_WORDS;
+    let ended = async { timeout_at(cut_at, app.sessions.wait()).await.is_ok() };
     if !accepting.until(ended).await {
         warn!(sessions = app.sessions.len(), "sessions did not end in time and are cut");
+        app.cut.cancel();
+        // What does not notice ends with the process.
+        let _ = timeout(NOTICE, app.sessions.wait()).await;
     }
-    accepting.close().await;
+    let patience = cut_at.saturating_duration_since(Instant::now()).clamp(NOTICE, LAST_REQUESTS);
+    accepting.close(patience).await;
     info!(seconds = began.elapsed().as_secs_f64(), "drained");
 }
 
@@ -141,11 +145,11 @@ impl Accepting<'_> {
         });
     }
 
-    async fn close(mut self) {
+    async fn close(mut self, patience: Duration) {
         drop(self.listener);
         self.closing.cancel();
         let all = async { while self.connections.join_next().await.is_some() {} };
-        if timeout(LAST_REQUESTS, all).await.is_err() {
+        if timeout(patience, all).await.is_err() {
             warn!(connections = self.connections.len(), "connections did not end in time and are cut");
             self.connections.shutdown().await;
         }

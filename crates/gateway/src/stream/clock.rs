@@ -19,7 +19,7 @@ pub(super) enum Due {
     WriteStalled,
     /// The session has lasted long enough.
     MaxDuration,
-    /// What the client sent before the session began to wind down has arrived.
+    /// What the client sent before the session began to wind down has arrived, though it may not be read yet.
     CaughtUp,
     /// The worker owes an answer: it takes nothing, or does not end.
     WorkerOverdue,
@@ -52,6 +52,8 @@ pub(super) struct Clock {
     /// Since when the worker takes no message and says nothing.
     choked: Option<Instant>,
     worker_by: Option<Instant>,
+    /// The worker is waited for no longer than this, however much it still says.
+    over_by: Option<Instant>,
     catch_up_by: Option<Instant>,
     echo_by: Option<Instant>,
 }
@@ -66,6 +68,7 @@ impl Clock {
             stalled: None,
             choked: None,
             worker_by: None,
+            over_by: None,
             catch_up_by: None,
             echo_by: None,
         }
@@ -114,7 +117,13 @@ impl Clock {
 
     /// The worker owes an answer within `time`, or again within `time`.
     pub(super) fn expect_worker(&mut self, time: Duration, now: Instant) {
-        self.worker_by = Some(now + time);
+        self.worker_by = self.over_by.into_iter().chain([now + time]).min();
+    }
+
+    /// The session is to be over within `time`, and no later than was said before.
+    pub(super) fn end_within(&mut self, time: Duration, now: Instant) {
+        self.over_by = self.over_by.into_iter().chain([now + time]).min();
+        self.worker_by = self.over_by.into_iter().chain(self.worker_by).min();
     }
 
     /// The worker has ended.
@@ -123,13 +132,9 @@ impl Clock {
         self.worker_by = None;
     }
 
-    /// The client is read for a moment more.
+    /// What is under way from the client may arrive for a moment more.
     pub(super) fn catch_up(&mut self, time: Duration, now: Instant) {
         self.catch_up_by = Some(now + time);
-    }
-
-    pub(super) fn catches_up(&self) -> bool {
-        self.catch_up_by.is_some()
     }
 
     pub(super) fn expect_echo(&mut self, time: Duration, now: Instant) {
@@ -212,6 +217,20 @@ mod tests {
         assert_eq!(next_of(&clock, &limits, OPEN, start), Some((69, Due::PeerDead)), "two intervals after the pause");
         let closing = Watch { open: false, ..OPEN };
         assert_eq!(clock.next(&limits, closing), None);
+    }
+
+    #[test]
+    fn no_word_of_the_workers_moves_the_end_of_a_session_that_is_to_be_over() {
+        let (limits, start) = (StreamLimits::default(), Instant::now());
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut clock = Clock::new(&limits, start);
+        clock.end_within(Duration::from_secs(3), start);
+        clock.expect_worker(Duration::from_secs(30), at(1));
+        assert_eq!(next_of(&clock, &limits, OPEN, start), Some((3, Due::WorkerOverdue)));
+        clock.end_within(Duration::from_secs(9), start);
+        assert_eq!(next_of(&clock, &limits, OPEN, start), Some((3, Due::WorkerOverdue)));
+        clock.end_within(Duration::from_secs(1), at(1));
+        assert_eq!(next_of(&clock, &limits, OPEN, start), Some((2, Due::WorkerOverdue)));
     }
 
     #[test]

@@ -82,17 +82,20 @@ fn warn_of(unknown: &[String]) -> Option<Box<ServerMessage>> {
 pub(super) async fn run(app: App, upgrading: Upgrading, opening: Box<Opening>) {
     let limits = &app.config.stream;
     let Opening { mut record, wanted } = *opening;
-    let Some(socket) = upgrading.socket(limits).await else { return record.end_unheard() };
+    let socket = tokio::select! {
+        socket = upgrading.socket(limits) => socket,
+        () = app.cut.cancelled() => None,
+    };
+    let Some(socket) = socket else { return record.end_unheard() };
     let begun = match wanted {
         Ok(wanted) => Box::pin(begin(&app, &mut record, wanted)).await,
         Err(error) => Err(error),
     };
     let (verdict, tally) = match begun {
-        Ok(Begun { channel, lease, notice, _seat }) => {
-            let mut pump = Pump::new(limits, &app.metrics, socket, channel, notice);
-            pump.run(lease, &app.draining, app.config.http.drain_timeout).await
+        Ok(Begun { channel, lease, notice, seat }) => {
+            Pump::new(limits, &app.metrics, socket, channel, notice).run(lease, seat, &app).await
         }
-        Err(error) => Pump::refusing(limits, &app.metrics, socket, &error).part().await,
+        Err(error) => Pump::refusing(limits, &app.metrics, socket, &error).part(&app).await,
     };
     record.end(verdict, tally);
 }
@@ -102,7 +105,7 @@ struct Begun {
     channel: SessionChannel,
     lease: LeaseGuard,
     notice: Option<Box<ServerMessage>>,
-    _seat: SessionSeat,
+    seat: SessionSeat,
 }
 
 /// Finds a worker, under the session's span.
@@ -119,7 +122,7 @@ async fn begin(app: &App, record: &mut Record, wanted: Wanted) -> Result<Begun, 
     };
     record.opened(&allocated);
     let Allocated { channel, lease, .. } = allocated;
-    Ok(Begun { channel, lease, notice, _seat: seat })
+    Ok(Begun { channel, lease, notice, seat })
 }
 
 fn going_down() -> ApiError {

@@ -11,7 +11,7 @@ use tokio_tungstenite::tungstenite::{
     protocol::{CloseFrame, frame::coding::CloseCode as WireCode},
 };
 
-use super::{CATCH_UP, Parting, Pump, Reading};
+use super::{CATCH_UP, Hearing, Parting, Pump, Reading, WindingDown};
 use crate::stream::{clock::Due, verdict::Verdict};
 
 impl Pump<'_> {
@@ -113,22 +113,41 @@ impl Pump<'_> {
         }
     }
 
-    /// The session ends for a reason of ours: what has been sent so far is answered, no more is read.
+    /// The session ends for a reason of ours: what has been sent so far is answered, no more is read. One that ends
+    /// already has no longer for it either.
     pub(super) fn wind_down(&mut self, close: Close, within: Duration) {
+        let now = Instant::now();
+        self.clock.end_within(within, now);
         if self.winding_down.is_none() && self.watch().open {
-            let now = Instant::now();
-            self.winding_down = Some(Box::new(close));
+            self.winding_down = Some(Box::new(WindingDown { close, hearing: Hearing::UnderWay }));
             self.clock.catch_up(CATCH_UP, now);
-            self.clock.expect_worker(within, now);
         }
     }
 
-    /// What had been sent is read by now.
-    pub(super) fn caught_up(&mut self) {
-        let open = self.watch().open;
-        if let Some(close) = self.winding_down.as_ref().filter(|_| open) {
-            self.held.then_close((**close).clone());
+    /// What was under way has arrived. It may take long until it is read: while the worker is busy, it waits.
+    pub(super) fn arrived(&mut self) {
+        let arrived = self.socket.as_ref().map_or(0, |socket| socket.get_ref().arrived());
+        if let Some(winding_down) = &mut self.winding_down {
+            winding_down.hearing = Hearing::UpTo(arrived);
         }
+    }
+
+    /// Whether all that had arrived has just been read; then the worker is told to finish.
+    pub(super) fn has_caught_up(&mut self) -> bool {
+        let Some(WindingDown { hearing: Hearing::UpTo(arrived), close }) = self.winding_down.as_deref() else {
+            return false;
+        };
+        if self.socket.as_ref().is_some_and(|socket| socket.get_ref().taken_apart() < *arrived) {
+            return false;
+        }
+        let close = close.clone();
+        if self.watch().open {
+            self.held.then_close(close);
+        }
+        if let Some(winding_down) = &mut self.winding_down {
+            winding_down.hearing = Hearing::Over;
+        }
+        true
     }
 
     pub(super) fn worker_closed(&mut self, close: &Close) {
@@ -190,10 +209,10 @@ impl Pump<'_> {
                 self.wind_down(Close::new(CloseCode::RateLimited, reason), self.limits.worker_timeout);
             }
             Due::WorkerOverdue => match self.winding_down.take() {
-                Some(close) => self.worker_closed(&close),
+                Some(winding_down) => self.worker_closed(&winding_down.close),
                 None => self.worker_died("worker_overdue"),
             },
-            Due::CaughtUp => self.caught_up(),
+            Due::CaughtUp => self.arrived(),
             Due::EchoOverdue => self.socket = None,
         }
     }

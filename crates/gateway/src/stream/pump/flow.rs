@@ -17,7 +17,7 @@ use futures_util::{Sink, Stream};
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 
-use super::{Parting, Pump, Reading};
+use super::{Hearing, Parting, Pump, Reading};
 use crate::stream::outbox::Outbox;
 
 impl Pump<'_> {
@@ -120,7 +120,8 @@ impl Pump<'_> {
 
     /// Whether a message of the client's would be taken. Once we close, what comes is thrown away, up to the echo.
     pub(super) fn may_read(&self) -> bool {
-        let paused = self.held.is_clients() || (self.winding_down.is_some() && !self.clock.catches_up());
+        let paused =
+            self.held.is_clients() || self.winding_down.as_ref().is_some_and(|down| down.hearing == Hearing::Over);
         self.reading == Reading::Frames && !(paused && matches!(self.parting, Parting::Not))
     }
 

@@ -19,7 +19,8 @@
 //! * The client leaves, with a close frame or without. The worker answers for what it received; nobody hears it.
 //! * The client is at fault. It is told at once; the worker is dismissed and its end awaited.
 //! * The server drains, or the session has lasted long enough. What the client has sent so far is read, and no more;
-//!   the worker answers for it, and ends the session with the close it was given.
+//!   the worker answers for it, and ends the session with the close it was given. If it does not in the time that the
+//!   session has for it, the client is given that close all the same.
 
 mod ends;
 mod flow;
@@ -43,7 +44,7 @@ use tokio::{
     time::{Instant, Sleep, sleep_until, timeout},
 };
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
-use tokio_util::sync::{CancellationToken, PollSender};
+use tokio_util::sync::PollSender;
 
 use super::{
     clock::{Clock, Watch},
@@ -53,7 +54,7 @@ use super::{
     upgrade::Socket,
     verdict::Verdict,
 };
-use crate::StreamLimits;
+use crate::{StreamLimits, auth::SessionSeat, gateway::App};
 
 /// Wait for the slot to be given back before the client is told that the session is over. Then the lease's own guard
 /// does it.
@@ -98,6 +99,26 @@ enum Reading {
     Nothing,
 }
 
+/// A session that ends for a reason of ours.
+#[derive(Debug)]
+struct WindingDown {
+    /// How it ends, if neither side ends it otherwise meanwhile.
+    close: Close,
+    hearing: Hearing,
+}
+
+/// How much more of the client is heard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Hearing {
+    /// All that comes: it may have been sent before.
+    UnderWay,
+    /// What is among the first so many bytes of the connection. Counted in bytes, not in time, because reading waits for
+    /// the worker, and what waits in the kernel meanwhile (an `end`, say) was sent before.
+    UpTo(u64),
+    /// Nothing.
+    Over,
+}
+
 /// One session between its socket and its worker.
 pub(super) struct Pump<'a> {
     limits: &'a StreamLimits,
@@ -127,8 +148,7 @@ pub(super) struct Pump<'a> {
     bucket: Bucket,
     /// The client said `end`.
     ended: bool,
-    /// The session ends for a reason of ours: with this.
-    winding_down: Option<Box<Close>>,
+    winding_down: Option<Box<WindingDown>>,
     /// Told after `session.begin`.
     notice: Option<Box<ServerMessage>>,
     /// The last error after which the worker does not go on.
@@ -189,17 +209,13 @@ impl<'a> Pump<'a> {
         }
     }
 
-    /// Runs the session to its end. The lease ends with the worker's part in it.
-    pub(super) async fn run(
-        &mut self,
-        lease: LeaseGuard,
-        draining: &CancellationToken,
-        drain_timeout: Duration,
-    ) -> (Verdict, Tally) {
+    /// Runs the session to its end. What the session had a right to, a slot and a seat among those of its key, ends with
+    /// the worker's part in it: the client may open its next session when it sees the close frame.
+    pub(super) async fn run(&mut self, lease: LeaseGuard, seat: SessionSeat, app: &App) -> (Verdict, Tally) {
         {
             let mut alarm = pin!(sleep_until(Instant::now() + self.limits.ping_interval));
             let mut lost = pin!(lease.lost().fuse());
-            let mut drain = pin!(draining.cancelled().fuse());
+            let mut drain = pin!(app.draining.cancelled().fuse());
             poll_fn(|cx| {
                 if lost.as_mut().poll(cx).is_ready() {
                     self.lost_slot();
@@ -207,7 +223,7 @@ impl<'a> Pump<'a> {
                 if drain.as_mut().poll(cx).is_ready() {
                     self.wind_down(
                         Close::new(CloseCode::Restart, "the server is going down; connect again"),
-                        drain_timeout,
+                        app.config.http.drain_timeout,
                     );
                 }
                 self.poll_traffic(cx, alarm.as_mut());
@@ -216,15 +232,20 @@ impl<'a> Pump<'a> {
             .await;
         }
         let _ = timeout(RELEASE, lease.release()).await;
+        drop(seat);
         self.slot_is_free();
-        self.part().await
+        self.part(app).await
     }
 
     /// Gives the client what is left for it, and the closing handshake.
-    pub(super) async fn part(&mut self) -> (Verdict, Tally) {
+    pub(super) async fn part(&mut self, app: &App) -> (Verdict, Tally) {
         {
+            let mut cut = pin!(app.cut.cancelled());
             let mut alarm = pin!(sleep_until(Instant::now() + self.limits.close_timeout));
             poll_fn(|cx| {
+                if cut.as_mut().poll(cx).is_ready() {
+                    self.socket = None;
+                }
                 self.poll_traffic(cx, alarm.as_mut());
                 if self.socket.is_none() { Poll::Ready(()) } else { Poll::Pending }
             })
@@ -244,6 +265,9 @@ impl<'a> Pump<'a> {
                 | self.poll_write(cx, now)
                 | self.poll_read(cx, now)
             {}
+            if self.has_caught_up() {
+                continue;
+            }
             let Some((at, due)) = self.clock.next(self.limits, self.watch()) else { return };
             if at <= now {
                 self.overdue(cx, due, now);
