@@ -5,7 +5,7 @@ use std::{
     net::TcpStream,
     path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, mpsc::Receiver},
     time::{Duration, Instant},
 };
 
@@ -103,6 +103,15 @@ impl Server {
         self.log.lock().expect("no reader panics").clone()
     }
 
+    /// Waits for a line in its log.
+    pub fn logs(&self, part: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        while !self.log().contains(part) {
+            assert!(Instant::now() < deadline, "no line with {part:?}; its log:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
     /// `GET path`, without a library between us and the wire.
     pub fn get(&self, path: &str) -> Answer {
         self.request("GET", path, "")
@@ -195,7 +204,22 @@ impl Builder {
     }
 
     /// Starts it and waits until it listens.
-    pub fn start(mut self) -> Server {
+    pub fn start(self) -> Server {
+        let (mut server, address) = self.launch();
+        match address.recv_timeout(PATIENCE) {
+            Ok(address) => server.address = address,
+            Err(_) => panic!("the server did not say where it listens; its log:\n{}", server.log()),
+        }
+        server
+    }
+
+    /// Starts it and does not wait. It has no address yet.
+    pub fn spawn(self) -> Server {
+        self.launch().0
+    }
+
+    /// The server, and where it will say where it listens.
+    fn launch(mut self) -> (Server, Receiver<String>) {
         self.command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = self.command.spawn().expect("the binary starts");
         let log = Arc::new(Mutex::new(Log::default()));
@@ -220,12 +244,8 @@ impl Builder {
         };
         let readers = vec![reads_stdout, reads_stderr];
         let (expected, data_dir) = (self.expected, self.data_dir);
-        let mut server = Server { child, address: String::new(), log, expected, readers, _data_dir: data_dir };
-        match address.recv_timeout(PATIENCE) {
-            Ok(address) => server.address = address,
-            Err(_) => panic!("the server did not say where it listens; its log:\n{}", server.log()),
-        }
-        server
+        let server = Server { child, address: String::new(), log, expected, readers, _data_dir: data_dir };
+        (server, address)
     }
 }
 

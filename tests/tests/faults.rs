@@ -82,6 +82,55 @@ async fn a_second_signal_ends_it_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_sent_before_sigterm_is_answered_to_its_end_however_busy_the_engine_is() {
+    let mut server = Server::loopback().env("DALSTON_LOOPBACK", "delay_per_second=100ms").start();
+    let client = server.client(SessionConfig { enable_vad: false, ..SessionConfig::default() });
+    let (mut sink, mut events, _) = session::open(&client).await;
+    // Far more than the queues between the socket and the engine hold.
+    let audio: Vec<u8> = speech::demo().iter().copied().cycle().take(32 * 32_000).collect();
+    sink.send_audio(audio).await.expect("the session is open");
+    sink.send(&ClientMessage::End).await.expect("the session is open");
+    // The first partial says that the audio has arrived.
+    while !matches!(session::next(&mut events).await,
+        dalston_client::Event::Message(event) if matches!(*event, ServerMessage::Partial { .. }))
+    {}
+    server.signal("TERM");
+    let heard = session::rest(&mut events).await;
+    assert_eq!(heard.code, 1000, "it had said `end`: {}", heard.reason);
+    let Some(ServerMessage::SessionEnd(end)) = heard.events.last() else { panic!("{:?}", heard.events.last()) };
+    assert!((end.total_audio_seconds - 32.0).abs() < 1e-6, "{}", end.total_audio_seconds);
+    assert_eq!(server.wait().code(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_drain_timeout_is_kept_though_the_engine_never_answers() {
+    let mut server = Server::loopback()
+        .env("DALSTON_LOOPBACK", "stall_every=1")
+        .env("DALSTON_ENGINE_DEADLINE", "1h")
+        .env("DALSTON_DRAIN_TIMEOUT", "1s")
+        .expect("did not end in time and are cut")
+        .start();
+    let client = server.client(SessionConfig { enable_vad: false, ..SessionConfig::default() });
+    let (mut sink, mut events, _) = session::open(&client).await;
+    sink.send_audio(speech::demo()[..32_000].to_vec()).await.expect("the session is open");
+    let began = Instant::now();
+    server.signal("TERM");
+    let heard = session::rest(&mut events).await;
+    assert_eq!(heard.code, 1012, "{}", heard.reason);
+    assert_eq!(server.wait().code(), Some(0));
+    let took = began.elapsed();
+    assert!((Duration::from_secs(1)..Duration::from_millis(2_500)).contains(&took), "{took:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sigterm_ends_a_server_that_still_starts_with_0() {
+    let mut server = Server::with_engine("pocketsphinx").spawn();
+    server.logs("starting");
+    server.signal("TERM");
+    assert_eq!(server.wait().code(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn half_a_head_is_cut_at_the_limit() {
     let server = Server::loopback().env("DALSTON_HEADER_TIMEOUT", "300ms").start();
     let mut stream = TcpStream::connect(server.address()).expect("it listens");

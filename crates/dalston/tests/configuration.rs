@@ -44,6 +44,29 @@ fn an_address_in_use_says_what_to_do() {
 }
 
 #[test]
+fn a_data_directory_that_cannot_be_used_is_named_by_its_key_before_a_port_is_bound() {
+    let home = Home::new();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let mut serve = home.dalston(&["serve", "--engine", "loopback", "--bind", &address]);
+    let ended = Ended::from(serve.env("DALSTON_DATA_DIR", "/proc/none").output().unwrap());
+    ended.failed_with(&["DALSTON_DATA_DIR=/proc/none: ", "No such file"]);
+    assert_eq!(ended.err.matches("No such file").count(), 1, "said twice: {}", ended.err);
+    assert!(!ended.err.contains("in use"), "{}", ended.err);
+}
+
+#[test]
+fn an_engine_that_is_not_there_is_told_before_a_port_is_bound() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let home = Home::new();
+    let mut serve = home.dalston(&["serve", "--bind", &address]);
+    let ended = Ended::from(serve.env("DALSTON_POCKETSPHINX_LIBRARY", "/nonexistent.so").output().unwrap());
+    ended.failed_with(&["DALSTON_POCKETSPHINX_LIBRARY", "/nonexistent.so"]);
+    assert!(!ended.err.contains("in use"), "{}", ended.err);
+}
+
+#[test]
 fn the_dump_says_where_each_value_was_found_and_no_secret() {
     let home = Home::new();
     let file = home.path("dalston.toml");

@@ -13,7 +13,6 @@ use super::{
     layers::Layers,
     problem::Problem,
     settings::Settings,
-    table,
     value::{Choice, Value},
 };
 
@@ -123,18 +122,17 @@ impl Settings {
         let keys = &self.api_keys.0;
         let unset = if keys.is_empty() { AuthMode::None } else { AuthMode::Keys };
         let mode = self.auth.map_or(unset, |Choice(mode)| mode);
-        let place = |key: &str| table::find(key).map_or_else(|| key.to_owned(), |setting| layers.place(setting));
         let create = "create one with `dalston keys create --name NAME --scope realtime`";
         match mode {
             AuthMode::None if !self.bind.ip().is_loopback() => {
                 let message = format!(
                     "other machines can reach this address and nobody is asked for a key; {create}, or bind 127.0.0.1"
                 );
-                Err(Problem::new(place("bind"), message))
+                Err(Problem::new(layers.place_of("bind"), message))
             }
             AuthMode::None => Ok(AuthConfig::None { allowed_origins: self.allowed_origins.clone() }),
             AuthMode::Keys if keys.is_empty() => {
-                Err(Problem::new(place("gateway.auth.mode"), format!("there is no key; {create}")))
+                Err(Problem::new(layers.place_of("gateway.auth.mode"), format!("there is no key; {create}")))
             }
             AuthMode::Keys => match self.server_secret()? {
                 Some(server_secret) => Ok(AuthConfig::Keys { server_secret, keys: keys.clone() }),
@@ -144,7 +142,7 @@ impl Settings {
                          machine",
                         self.secret_file()?.display()
                     );
-                    Err(Problem::new(place("gateway.auth.server_secret"), message))
+                    Err(Problem::new(layers.place_of("gateway.auth.server_secret"), message))
                 }
             },
         }

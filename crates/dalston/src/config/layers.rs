@@ -90,6 +90,11 @@ impl Layers {
         given.source.place(setting.key, value)
     }
 
+    /// The same, for the setting with this key.
+    pub fn place_of(&self, key: &str) -> String {
+        table::find(key).map_or_else(|| key.to_owned(), |setting| self.place(setting))
+    }
+
     /// Puts a TOML file's text over what is there.
     pub fn add_file(&mut self, path: &Path, text: &str, problems: &mut Vec<Problem>) {
         let table: toml::Table = match text.parse() {

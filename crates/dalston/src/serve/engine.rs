@@ -33,7 +33,7 @@ pub async fn start(settings: &Settings, metrics: &Arc<Metrics>) -> Result<Engine
     match settings.engine.0 {
         EngineName::Loopback => Ok(Engine { streaming: Arc::new(Loopback::new(settings.loopback)), hosted: None }),
         EngineName::PocketSphinx => {
-            let installation = pocketsphinx_settings(settings).probe().context(INSTEAD)?;
+            let installation = installation(settings)?;
             let env = pocketsphinx_variables(settings);
             let config = HostConfig { env, ..host_config(pocketsphinx::ENGINE_ID, settings, metrics) };
             let engine = Arc::new(HostedEngine::start(config, installation.capabilities()));
@@ -44,8 +44,22 @@ pub async fn start(settings: &Settings, metrics: &Arc<Metrics>) -> Result<Engine
     }
 }
 
-const INSTEAD: &str =
-    "the default engine cannot start (without it, `--engine loopback` runs everything but speech recognition)";
+/// Whether the engine that was asked for is there, without starting it.
+///
+/// # Errors
+/// What is missing, with the fix.
+pub fn look(settings: &Settings) -> Result<()> {
+    match settings.engine.0 {
+        EngineName::Loopback => Ok(()),
+        EngineName::PocketSphinx => installation(settings).map(drop),
+    }
+}
+
+fn installation(settings: &Settings) -> Result<pocketsphinx::Installation> {
+    const INSTEAD: &str =
+        "the default engine cannot start (without it, `--engine loopback` runs everything but speech recognition)";
+    pocketsphinx_settings(settings).probe().context(INSTEAD)
+}
 
 fn host_config(engine: &str, settings: &Settings, metrics: &Arc<Metrics>) -> HostConfig {
     let wait = metrics.decoder.wait.clone();

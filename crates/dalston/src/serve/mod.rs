@@ -7,12 +7,13 @@ mod signals;
 
 use std::{
     io,
+    net::SocketAddr,
     process::ExitCode,
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow};
 use dalston_gateway::{Deps, Gateway};
 use dalston_realtime::Worker;
 use dalston_session_router::{
@@ -20,13 +21,13 @@ use dalston_session_router::{
 };
 use dalston_store::{Archive, Limits};
 use dalston_telemetry::{Metrics, Telemetry, tracers};
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::{net::TcpSocket, task::JoinHandle, time::timeout};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
-use self::address_book::AddressBook;
+use self::{address_book::AddressBook, engine::Engine};
 use crate::{
     cli::ServeArgs,
-    config::{self, Config},
+    config::{self, Config, ConfigError, Problem},
 };
 
 /// Runs a server until it is told to stop.
@@ -53,19 +54,34 @@ pub fn run(args: &ServeArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// How many connections the kernel keeps until they are accepted.
+const BACKLOG: u32 = 1_024;
+/// Time for a worker whose sessions have ended to end itself, and for the archive when a session was cut.
+const LAST_WRITES: Duration = Duration::from_millis(500);
+
+/// The order of the end: the gateway drains, then the workers go, then the engine. A worker that went first would close its
+/// sessions before they had been read to their end.
 async fn serve(config: Config) -> Result<()> {
-    let listener = bind(&config).await?;
-    let address = listener.local_addr()?;
+    let shutdown = signals::first()?;
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), "starting");
     let metrics = Arc::new(Metrics::new());
-    let engine = engine::start(&config.settings, &metrics).await?;
+    let started = tokio::select! {
+        biased;
+        () = shutdown.cancelled() => {
+            tracing::info!("told to end before it was ready");
+            return Ok(());
+        }
+        started = Started::all(&config, &metrics) => started?,
+    };
+    let Started { archive, socket, engine } = started;
+    let listener = socket.listen(BACKLOG).map_err(|error| not_listening(config.settings.bind, error))?;
+    let address = listener.local_addr()?;
     let capabilities = engine.streaming.capabilities().clone();
 
     let registry: Arc<dyn Registry> = Arc::new(InProcessRegistry::new(RegistryTimes::default()));
     let router = SessionRouter::new(registry.clone(), RouterSettings::default(), tracers().clone(), metrics.clone());
     let router = Arc::new(router);
 
-    let shutdown = signals::first()?;
-    let archive = Archive::open(config.data_dir.join("sessions"), Limits::default()).await?;
     let _sweeping = AbortOnDropHandle::new(tokio::spawn(sweep(archive.clone())));
     let worker = Worker::new(
         config.realtime.clone(),
@@ -74,15 +90,50 @@ async fn serve(config: Config) -> Result<()> {
         tracers().clone(),
         Some(archive.clone()),
     );
-    let worker = start_worker(worker, &registry, &router, shutdown.clone()).await?;
+    let sessions_over = CancellationToken::new();
+    let mut worker = start_worker(worker, &registry, &router, sessions_over.clone()).await?;
 
     let deps = Deps { router, tracers: tracers().clone(), metrics };
     let gateway = Gateway::new(config.gateway.clone(), deps)?.with_archive(archive.clone());
     AddressBook { address, capabilities: &capabilities, config: &config }.print()?;
     gateway.serve(listener, shutdown.cancelled()).await?;
-    worker.await.context("the realtime worker ended badly")?;
+    sessions_over.cancel();
+    let Ok(ended) = timeout(LAST_WRITES, &mut worker).await else {
+        // Their clients have been closed; what they still wait for has had its time. They end with the process.
+        tracing::warn!("sessions of the realtime worker did not end in time and are cut");
+        // What is to be kept of the others is with the disk already, or as good as.
+        let _ = timeout(LAST_WRITES, archive.close()).await;
+        return Ok(());
+    };
+    ended.context("the realtime worker ended badly")?;
     engine.shutdown().await;
     archive.close().await.context("not every kept session reached the disk")
+}
+
+/// What can be wrong, or take long, before the server serves.
+struct Started {
+    archive: Archive,
+    socket: TcpSocket,
+    engine: Engine,
+}
+
+impl Started {
+    /// In the order of what it costs to find out: what the configuration names, the address, the engine itself.
+    async fn all(config: &Config, metrics: &Arc<Metrics>) -> Result<Self> {
+        engine::look(&config.settings)?;
+        let archive = open_archive(config).await?;
+        let socket = bind(config.settings.bind).map_err(|error| not_listening(config.settings.bind, error))?;
+        let engine = engine::start(&config.settings, metrics).await?;
+        Ok(Self { archive, socket, engine })
+    }
+}
+
+async fn open_archive(config: &Config) -> Result<Archive> {
+    let opened = Archive::open(config.data_dir.join("sessions"), Limits::default()).await;
+    opened.map_err(|error| {
+        let place = config.layers.place_of("data_dir");
+        ConfigError(vec![Problem::new(place, format!("{error}; choose another with --data-dir"))]).into()
+    })
 }
 
 /// Removes what has been kept long enough.
@@ -99,17 +150,23 @@ async fn sweep(archive: Archive) {
     }
 }
 
-async fn bind(config: &Config) -> Result<TcpListener> {
-    let address = config.settings.bind;
-    match TcpListener::bind(address).await {
-        Ok(listener) => Ok(listener),
-        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-            bail!(
-                "{address} is in use; end what listens there, or choose another with --bind (port 0 takes a free one)"
-            )
-        }
-        Err(error) => Err(error).with_context(|| format!("cannot listen at {address}")),
+/// Takes the address. Nobody can connect before somebody listens: a client is refused, and not left to wait for an engine
+/// that still loads.
+fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // A server that is restarted finds its address taken by connections that the kernel has not forgotten yet.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    Ok(socket)
+}
+
+fn not_listening(address: SocketAddr, error: io::Error) -> anyhow::Error {
+    if error.kind() == io::ErrorKind::AddrInUse {
+        return anyhow!(
+            "{address} is in use; end what listens there, or choose another with --bind (port 0 takes a free one)"
+        );
     }
+    anyhow::Error::new(error).context(format!("cannot listen at {address}"))
 }
 
 /// Puts a worker of this process where the router finds it.

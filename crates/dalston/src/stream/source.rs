@@ -62,20 +62,20 @@ pub struct Source {
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
     /// The file is not there or not for us.
-    #[error("{name}: {source}")]
+    #[error("{name}: {why}")]
     Open {
         /// What the user called it.
         name: String,
-        /// Why.
-        source: io::Error,
+        /// Why. Said above, so it is not given as a cause once more.
+        why: io::Error,
     },
     /// It is WAV, but not one that can be streamed.
-    #[error("{name} {source}")]
+    #[error("{name} {why}")]
     Wav {
         /// What the user called it.
         name: String,
-        /// Why.
-        source: WavError,
+        /// Why, likewise.
+        why: WavError,
     },
     /// It is neither WAV nor said to be raw.
     #[error(
@@ -107,18 +107,18 @@ impl Source {
             return Self::of("standard input", Box::new(io::stdin()), raw, true);
         }
         let name = path.display().to_string();
-        let file = File::open(path).map_err(|source| SourceError::Open { name: name.clone(), source })?;
+        let file = File::open(path).map_err(|why| SourceError::Open { name: name.clone(), why })?;
         Self::of(&name, Box::new(BufReader::new(file)), raw, raw.encoding.is_some() || raw.sample_rate.is_some())
     }
 
     fn of(name: &str, mut reader: Box<dyn Read + Send>, raw: RawFormat, may_be_raw: bool) -> Result<Self, SourceError> {
         let name = || name.to_owned();
-        let begin = first_bytes(&mut reader).map_err(|source| SourceError::Open { name: name(), source })?;
+        let begin = first_bytes(&mut reader).map_err(|why| SourceError::Open { name: name(), why })?;
         if begin == b"RIFF" {
             if raw.encoding.is_some() || raw.sample_rate.is_some() || raw.channels.is_some() {
                 return Err(SourceError::SaysItself { name: name() });
             }
-            let header = Header::read(&mut reader).map_err(|source| SourceError::Wav { name: name(), source })?;
+            let header = Header::read(&mut reader).map_err(|why| SourceError::Wav { name: name(), why })?;
             return Ok(Self::of_wav(reader, header));
         }
         if !may_be_raw {
