@@ -18,8 +18,10 @@ const LEVELS: &[(&str, u8)] = &[
     ("dalston-engine-pocketsphinx", 2),
     ("dalston-engine-prepare", 2),
     ("dalston-engine-utterances", 2),
+    ("dalston-engine-runner", 2),
     ("dalston-session-router", 2),
     ("dalston-gateway", 3),
+    ("dalston-orchestrator", 3),
     ("dalston-realtime", 3),
     ("dalston", 4),
     // Tools and tests stand above everything; nothing imports them.

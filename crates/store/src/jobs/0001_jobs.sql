@@ -55,6 +55,7 @@ CREATE TABLE tasks (
     crashes BIGINT NOT NULL,
     progress DOUBLE PRECISION NOT NULL,
     runner TEXT,
+    seen_at BIGINT,
     output TEXT,
     error TEXT,
     traceparent TEXT,

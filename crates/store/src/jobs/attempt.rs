@@ -7,17 +7,17 @@
 //! with a delay before the next try. `crashes` counts the beginnings that found the task still running, since whoever had
 //! it then is gone without a word; beyond [`MAX_CRASHES`] the task itself is taken for what kills them.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use dalston_protocol::{
-    TaskId,
+    JobId, TaskId,
     job::{JobError, JobStatus, TaskStatus},
 };
 
 use super::{
     JobRecord, JobStore, TaskRecord,
     edit::Edit,
-    row::{Row, to_json},
+    row::{self, Row, millis, task_columns, to_json, to_millis},
 };
 use crate::StoreError;
 
@@ -37,7 +37,7 @@ pub enum Started {
     Run(Work),
     /// It lost its runner too often, and has failed for that.
     Poisoned,
-    /// It is done, cancelled, not yet to be done, or gone.
+    /// It is done, cancelled, not yet to be done, gone, or in the hands of another.
     Stale,
 }
 
@@ -75,16 +75,17 @@ pub struct TaskFailure {
 }
 
 impl JobStore {
-    /// Begins a task that waits, or that somebody had who is gone.
+    /// Begins a task that waits, or, with `redelivered`, that somebody had who let the message go. A message may also come
+    /// twice because it was published twice: a task that runs is then left to whoever has it.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn start(&self, task: &TaskId, runner: &str) -> Result<Started, StoreError> {
+    pub async fn start(&self, task: &TaskId, runner: &str, redelivered: bool) -> Result<Started, StoreError> {
         let mut edit = Edit::begin(self).await?;
         let Some((mut task, mut job)) = edit.task_and_job(task).await? else { return Ok(Started::Stale) };
         let was_running = match task.status {
             TaskStatus::Ready => false,
-            TaskStatus::Running => true,
+            TaskStatus::Running if redelivered => true,
             _ => return Ok(Started::Stale),
         };
         if job.status == JobStatus::Cancelling {
@@ -95,9 +96,7 @@ impl JobStore {
             return Ok(Started::Stale);
         }
         task.crashes += u32::from(was_running);
-        if task.crashes > MAX_CRASHES {
-            let message = format!("whoever ran this task was gone without a word {} times", task.crashes);
-            edit.poison(&task, &JobError { code: "poison".into(), message, stage: Some(task.stage.clone()) }).await?;
+        if edit.is_poison(&task).await? {
             edit.publish_job(&job.id).await?;
             edit.finish().await?;
             return Ok(Started::Poisoned);
@@ -110,6 +109,29 @@ impl JobStore {
         }
         edit.finish().await?;
         Ok(Started::Run(Work { task, job, dependencies }))
+    }
+
+    /// Gives the tasks of a job out again: those that have waited since before `since`, and those whose runner has not been
+    /// heard of since then. For messages that were lost, and runners that were lost with their messages.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn dispatch_again(&self, job: &JobId, since: SystemTime) -> Result<(), StoreError> {
+        let mut edit = Edit::begin(self).await?;
+        let Some(job) = edit.job(job).await? else { return Ok(()) };
+        let quiet = edit.quiet_tasks(&job.id, to_millis(since)).await?;
+        for mut task in quiet {
+            if task.status == TaskStatus::Running {
+                task.crashes += 1;
+                if edit.is_poison(&task).await? {
+                    continue;
+                }
+                edit.take_back(&task).await?;
+            }
+            edit.publish_task(&job, &task, edit.now).await?;
+        }
+        edit.publish_job(&job.id).await?;
+        edit.finish().await
     }
 
     /// Tells how far an attempt is, from 0 to 1, and asks whether to go on. To be called every few seconds whether there is
@@ -126,9 +148,11 @@ impl JobStore {
             let query =
                 sqlx::query("UPDATE jobs SET touched_at = $2 WHERE id = (SELECT job_id FROM tasks WHERE id = $1)");
             edit.run(query.bind(task.as_str()).bind(edit.now)).await?;
-            let query =
-                sqlx::query("UPDATE tasks SET progress = $3 WHERE id = $1 AND attempt = $2 AND status = 'running'");
-            edit.run(query.bind(task.as_str()).bind(i64::from(attempt)).bind(done.clamp(0.0, 1.0))).await?;
+            let query = sqlx::query(
+                "UPDATE tasks SET progress = $3, seen_at = $4 WHERE id = $1 AND attempt = $2 AND status = 'running'",
+            );
+            let query = query.bind(task.as_str()).bind(i64::from(attempt)).bind(done.clamp(0.0, 1.0));
+            edit.run(query.bind(edit.now)).await?;
             edit.finish().await?;
         }
         Ok(standing)
@@ -210,12 +234,12 @@ impl Edit<'_> {
         (task.status, task.attempt, task.progress) = (TaskStatus::Running, task.attempt + 1, 0.0);
         let query = sqlx::query(
             "UPDATE tasks SET status = 'running', attempt = $2, crashes = $3, runner = $4, started_at = $5, \
-             progress = 0.0 WHERE id = $1",
+             seen_at = $5, progress = 0.0 WHERE id = $1",
         );
         let query = query.bind(task.id.as_str()).bind(i64::from(task.attempt)).bind(i64::from(task.crashes));
         self.run(query.bind(runner).bind(self.now)).await?;
         task.runner = Some(runner.to_owned());
-        task.started_at = Some(super::row::from_millis(self.now));
+        task.started_at = Some(row::from_millis(self.now));
         if job.started_at.is_none() || job.status == JobStatus::Pending {
             job.status = JobStatus::Running;
             job.started_at = job.started_at.or(task.started_at);
@@ -240,10 +264,35 @@ impl Edit<'_> {
         self.run(query.bind(task.id.as_str()).bind(i64::from(failures)).bind(to_json(error)).bind(due_at)).await
     }
 
-    async fn poison(&mut self, task: &TaskRecord, error: &JobError) -> Result<(), StoreError> {
+    /// Fails a task that has lost too many runners.
+    async fn is_poison(&mut self, task: &TaskRecord) -> Result<bool, StoreError> {
+        if task.crashes <= MAX_CRASHES {
+            return Ok(false);
+        }
+        let message = format!("whoever ran this task was gone without a word {} times", task.crashes);
+        let error = JobError { code: "poison".into(), message, stage: Some(task.stage.clone()) };
         let query = sqlx::query("UPDATE tasks SET crashes = $2 WHERE id = $1");
         self.run(query.bind(task.id.as_str()).bind(i64::from(task.crashes))).await?;
-        self.end(task, TaskStatus::Failed, Some(error)).await
+        self.end(task, TaskStatus::Failed, Some(&error)).await?;
+        Ok(true)
+    }
+
+    /// Tasks that wait, or run, and that nothing was heard of since then.
+    async fn quiet_tasks(&mut self, job: &JobId, since: i64) -> Result<Vec<TaskRecord>, StoreError> {
+        let query = sqlx::query(concat!(
+            "SELECT ",
+            task_columns!(""),
+            " FROM tasks WHERE job_id = $1 AND ((status = 'ready' AND ready_at <= $2) \
+             OR (status = 'running' AND seen_at <= $2)) ORDER BY position"
+        ));
+        let rows = query.bind(job.as_str()).bind(since).fetch_all(&mut *self.transaction).await?;
+        rows.iter().map(row::task).collect()
+    }
+
+    /// Takes a task from a runner that is gone.
+    async fn take_back(&mut self, task: &TaskRecord) -> Result<(), StoreError> {
+        let query = sqlx::query("UPDATE tasks SET status = 'ready', crashes = $2, ready_at = $3 WHERE id = $1");
+        self.run(query.bind(task.id.as_str()).bind(i64::from(task.crashes)).bind(self.now)).await
     }
 
     async fn count_failures(&mut self, task: &TaskRecord, failures: u32) -> Result<(), StoreError> {
@@ -262,10 +311,6 @@ impl Edit<'_> {
 fn delay(failures: u32) -> Duration {
     let doublings = failures.saturating_sub(1).min(16);
     FIRST_DELAY.saturating_mul(1 << doublings).min(LONGEST_DELAY).mul_f64(rand::random_range(0.5..1.5))
-}
-
-fn millis(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

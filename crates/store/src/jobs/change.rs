@@ -1,6 +1,6 @@
 //! What the planner decided, put into effect.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use dalston_protocol::{
     JobId, TaskId,
@@ -10,7 +10,7 @@ use dalston_protocol::{
 use super::{
     JobRecord, JobStore, MAX_TASKS, NewTask, TaskRecord,
     edit::Edit,
-    row::{to_json, to_millis},
+    row::{millis, to_json, to_millis},
 };
 use crate::StoreError;
 
@@ -23,6 +23,8 @@ pub enum Change {
     Ready {
         /// The task.
         task: TaskId,
+        /// How long one attempt may take: known better now than when it was inserted.
+        deadline: Duration,
         /// The span that made it ready, when tracing is on.
         traceparent: Option<String>,
     },
@@ -83,7 +85,9 @@ impl Edit<'_> {
     async fn apply(&mut self, job: &mut JobRecord, change: &Change) -> Result<(), StoreError> {
         match change {
             Change::Insert(task) => self.insert(job, task).await,
-            Change::Ready { task, traceparent } => self.make_ready(job, task, traceparent.as_ref()).await,
+            Change::Ready { task, deadline, traceparent } => {
+                self.make_ready(job, task, *deadline, traceparent.as_ref()).await
+            }
             Change::Task { task, status, error } => self.move_task(job, task, *status, error.as_ref()).await,
             Change::Job { status, error } => self.move_job(job, *status, error.as_ref()).await,
             Change::Prepared { duration } => {
@@ -124,7 +128,7 @@ impl Edit<'_> {
             .bind(task.engine_id.as_str())
             .bind(task.channel.map(i64::from))
             .bind(to_json(&task.depends_on))
-            .bind(i64::try_from(task.deadline.as_millis()).unwrap_or(i64::MAX))
+            .bind(millis(task.deadline))
             .bind(i64::from(task.max_attempts))
             .bind(TaskStatus::Pending.as_str());
         self.run(query).await
@@ -134,13 +138,16 @@ impl Edit<'_> {
         &mut self,
         job: &JobRecord,
         id: &TaskId,
+        deadline: Duration,
         traceparent: Option<&String>,
     ) -> Result<(), StoreError> {
         let task = self.task_to_move(job, id, TaskStatus::Ready).await?;
         let query = sqlx::query(
-            "UPDATE tasks SET status = 'ready', traceparent = $2, ready_at = $3, progress = 0.0 WHERE id = $1",
+            "UPDATE tasks SET status = 'ready', traceparent = $2, ready_at = $3, progress = 0.0, deadline = $4 \
+             WHERE id = $1",
         );
-        self.run(query.bind(id.as_str()).bind(traceparent.map(String::as_str)).bind(self.now)).await?;
+        let query = query.bind(id.as_str()).bind(traceparent.map(String::as_str)).bind(self.now);
+        self.run(query.bind(millis(deadline))).await?;
         let task = TaskRecord { traceparent: traceparent.cloned(), ..task };
         self.publish_task(job, &task, self.now).await
     }

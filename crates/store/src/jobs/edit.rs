@@ -46,6 +46,12 @@ impl<'s> Edit<'s> {
         self.lock(query.bind(id.as_str()).bind(self.now).bind(version)).await
     }
 
+    /// A job that has not ended.
+    pub(super) async fn job(&mut self, id: &JobId) -> Result<Option<JobRecord>, StoreError> {
+        let query = sqlx::query(lock_job!("id = $1 AND ended_at IS NULL"));
+        self.lock(query.bind(id.as_str()).bind(self.now)).await
+    }
+
     /// A tenant's job.
     pub(super) async fn job_of(&mut self, tenant: &str, id: &JobId) -> Result<Option<JobRecord>, StoreError> {
         let query = sqlx::query(lock_job!("id = $1 AND tenant = $3"));

@@ -1,0 +1,288 @@
+//! A look at a job: read it, decide, write, until there is nothing more to do.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use dalston_broker::Delivery;
+use dalston_engine_sdk::batch::{Aligned, Diarized, Prepared, Stage, Transcribed};
+use dalston_protocol::{
+    JobId, TaskId,
+    job::{JobStatus, TaskStatus, Transcript},
+    realtime::Retention,
+};
+use dalston_store::{
+    artifacts::TaskOutputFile,
+    jobs::{Change, JobRecord, TaskRecord},
+};
+use dalston_telemetry::{Component, Span, StepKind, TraceContext, key, names::span};
+use serde::de::DeserializeOwned;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    Orchestrator, OrchestratorError,
+    assembly::{Heard, assemble},
+    decision::{Decision, decide},
+    relay::QUEUE,
+};
+
+/// Writes that one look may try: each that is refused means that somebody else did something for the job.
+const MOST_WRITES: usize = 32;
+/// Most bytes of a stage's result: an hour of words is a megabyte.
+const MAX_RESULT: u64 = 256 * 1024 * 1024;
+
+impl Orchestrator {
+    /// Takes jobs to look at from the queue.
+    pub(crate) async fn looks(self, consumer: String, shutdown: CancellationToken) {
+        /// How long an empty queue is waited for before it is asked again.
+        const WAIT: Duration = Duration::from_secs(30);
+        /// After a failure, which is of the store's or the broker's: they must not be asked all the time.
+        const PAUSE: Duration = Duration::from_secs(1);
+        let queues = [QUEUE.to_owned()];
+        loop {
+            let claimed = tokio::select! {
+                biased;
+                () = shutdown.cancelled() => return,
+                claimed = self.broker.claim(&queues, &consumer, self.settings.lease, WAIT) => claimed,
+            };
+            let outcome = match claimed {
+                Ok(None) => continue,
+                Ok(Some(delivery)) => self.take(&delivery).await,
+                Err(error) => Err(error.into()),
+            };
+            if let Err(error) = outcome {
+                tracing::warn!(%error, "a look at a job failed and comes again");
+                tokio::select! {
+                    () = shutdown.cancelled() => return,
+                    () = tokio::time::sleep(PAUSE) => {}
+                }
+            }
+        }
+    }
+
+    async fn take(&self, delivery: &Delivery) -> Result<(), OrchestratorError> {
+        let looked = match delivery.body.parse::<JobId>() {
+            Ok(id) => self.look(&id).await,
+            Err(error) => {
+                tracing::error!(%error, "a message that names no job is dropped");
+                Ok(())
+            }
+        };
+        match looked {
+            // A zombie's acknowledgement is refused; whoever has the message looks again and finds nothing to do.
+            Ok(()) => self.broker.acknowledge(&delivery.claim).await.map(drop).map_err(Into::into),
+            Err(error) => {
+                self.broker.release(&delivery.claim).await?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Does what is to be done about a job now.
+    ///
+    /// # Errors
+    /// Of the store, the artifacts or the broker. Nothing is half done.
+    pub async fn look(&self, id: &JobId) -> Result<(), OrchestratorError> {
+        for _ in 0..MOST_WRITES {
+            let Some((job, tasks)) = self.store.load(id).await? else { return Ok(()) };
+            if job.status.is_terminal() {
+                // Its artifacts may be gone. Who cancelled it, where nothing ran, has left the rest to us.
+                return self.close(&job).await;
+            }
+            let prepared = self.prepared(&tasks).await?;
+            match decide(&job, &tasks, prepared.as_ref(), &self.pipeline, &mut TaskId::generate) {
+                Decision::Wait => return Ok(()),
+                Decision::Change(changes) => self.change(&job, &tasks, changes).await?,
+                Decision::Assemble => self.complete(&job, &tasks, prepared.as_ref()).await?,
+            }
+        }
+        Err(OrchestratorError::BadResult { node: id.to_string(), reason: "the job does not come to rest".into() })
+    }
+
+    async fn change(
+        &self,
+        job: &JobRecord,
+        tasks: &[TaskRecord],
+        mut changes: Vec<Change>,
+    ) -> Result<(), OrchestratorError> {
+        let name = if tasks.is_empty() { span::HANDLE_JOB } else { span::HANDLE_TASK_COMPLETED };
+        let handle = self.span(job, name, StepKind::Consumer, &parent(job));
+        let inserts = changes.iter().filter(|change| matches!(change, Change::Insert(_))).count();
+        if inserts > 0 {
+            let build = self.span(job, span::BUILD_DAG, StepKind::Internal, &handle.context());
+            build.set(key::TASKS, tasks.len() + inserts);
+        }
+        // Open until they are written: a task is scheduled when its row says so.
+        let scheduled = self.schedule(job, tasks, &mut changes, &handle);
+        let ended = changes.iter().find_map(|change| match change {
+            Change::Job { status, .. } if status.is_terminal() => Some(*status),
+            _ => None,
+        });
+        if ended == Some(JobStatus::Failed) {
+            handle.fail("job_failed", "a task of the job failed for good");
+        }
+        if ended.is_some() {
+            changes.push(Change::Expires(expiry(job)));
+        }
+        let applied = self.store.apply(&job.id, job.version, &changes).await?;
+        drop(scheduled);
+        if applied {
+            self.broker.notify(&topic(&job.id)).await?;
+            if let Some(status) = ended {
+                self.ended(job, status).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives each task that becomes ready a span, which its engine's work will be a child of.
+    fn schedule(&self, job: &JobRecord, tasks: &[TaskRecord], changes: &mut [Change], handle: &Span) -> Vec<Span> {
+        let mut names: Vec<(TaskId, String)> = tasks.iter().map(|task| (task.id.clone(), task.stage.clone())).collect();
+        let mut spans = Vec::new();
+        for change in changes {
+            match change {
+                Change::Insert(task) => names.push((task.id.clone(), task.stage.clone())),
+                Change::Ready { task, traceparent, .. } => {
+                    let span = self.span(job, span::SCHEDULE_TASK, StepKind::Producer, &handle.context());
+                    span.label(key::TASK_ID, task.as_str());
+                    if let Some((_, stage)) = names.iter().find(|(id, _)| id == task) {
+                        span.label(key::STAGE, stage);
+                    }
+                    *traceparent = span.context().to_traceparent();
+                    spans.push(span);
+                }
+                _ => {}
+            }
+        }
+        spans
+    }
+
+    async fn complete(
+        &self,
+        job: &JobRecord,
+        tasks: &[TaskRecord],
+        prepared: Option<&Prepared>,
+    ) -> Result<(), OrchestratorError> {
+        let handle = self.span(job, span::HANDLE_TASK_COMPLETED, StepKind::Consumer, &parent(job));
+        let assembling = self.span(job, span::ASSEMBLE, StepKind::Internal, &handle.context());
+        let transcript = self.assembled(job, tasks, prepared).await?;
+        let result = format!("jobs/{}/transcript.json", job.id);
+        let json = serde_json::to_vec(&transcript).map_err(|error| bad_result("transcript", &error))?;
+        self.artifacts.put(&result, json).await?;
+        drop(assembling);
+
+        let mark = self.span(job, span::MARK_JOB_COMPLETED, StepKind::Internal, &handle.context());
+        let changes = [
+            Change::Result { key: result },
+            Change::Job { status: JobStatus::Completed, error: None },
+            Change::Expires(expiry(job)),
+        ];
+        let applied = self.store.apply(&job.id, job.version, &changes).await?;
+        drop(mark);
+        if applied {
+            self.broker.notify(&topic(&job.id)).await?;
+            self.ended(job, JobStatus::Completed).await?;
+        }
+        Ok(())
+    }
+
+    /// Sees to it that a job that ended without us expires too.
+    async fn close(&self, job: &JobRecord) -> Result<(), OrchestratorError> {
+        let expires = expiry(job);
+        if job.expires_at.is_some() || expires.is_none() {
+            return Ok(());
+        }
+        if self.store.apply(&job.id, job.version, &[Change::Expires(expires)]).await? {
+            self.broker.notify(&topic(&job.id)).await?;
+            self.ended(job, job.status).await?;
+        }
+        Ok(())
+    }
+
+    async fn ended(&self, job: &JobRecord, status: JobStatus) -> Result<(), OrchestratorError> {
+        let took = SystemTime::now().duration_since(job.created_at).unwrap_or_default();
+        self.metrics.jobs.job_ended(status.as_str(), took);
+        let seconds = took.as_secs_f64();
+        tracing::info!(job_id = %job.id, request_id = %job.request_id, %status, seconds, "job ended");
+        if job.parameters.retention == Retention::None {
+            // The upload and what was made of it; the transcript stays until it expires.
+            self.artifacts.remove(&job.source.key).await?;
+            self.artifacts.remove(&format!("jobs/{}/{}", job.id, Stage::PREPARE)).await?;
+        }
+        Ok(())
+    }
+
+    async fn assembled(
+        &self,
+        job: &JobRecord,
+        tasks: &[TaskRecord],
+        prepared: Option<&Prepared>,
+    ) -> Result<Transcript, OrchestratorError> {
+        let prepared = prepared.ok_or_else(|| bad_result("prepare", &"it is not there"))?;
+        let mut heard: Vec<Heard> = Vec::new();
+        let mut diarized = None;
+        for task in tasks.iter().filter(|task| task.status == TaskStatus::Completed) {
+            if task.stage == Stage::TRANSCRIBE.as_str() {
+                let transcribed: Transcribed = self.result(task).await?;
+                heard.push(Heard { channel: task.channel, transcribed, aligned: None });
+            } else if task.stage == Stage::DIARIZE.as_str() {
+                diarized = Some(self.result::<Diarized>(task).await?);
+            }
+        }
+        for task in tasks.iter().filter(|task| task.stage == Stage::ALIGN.as_str()) {
+            if let Some(heard) = heard.iter_mut().find(|heard| heard.channel == task.channel) {
+                heard.aligned = Some(self.result::<Aligned>(task).await?);
+            }
+        }
+        heard.sort_by_key(|heard| heard.channel);
+        Ok(assemble(&job.parameters, prepared, heard, diarized.as_ref()))
+    }
+
+    async fn prepared(&self, tasks: &[TaskRecord]) -> Result<Option<Prepared>, OrchestratorError> {
+        let is_done =
+            |task: &&TaskRecord| task.stage == Stage::PREPARE.as_str() && task.status == TaskStatus::Completed;
+        match tasks.iter().find(is_done) {
+            Some(task) => self.result(task).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    async fn result<T: DeserializeOwned>(&self, task: &TaskRecord) -> Result<T, OrchestratorError> {
+        let key = task.output.as_deref().ok_or_else(|| bad_result(&task.node, &"it was not kept"))?;
+        let bytes = self.artifacts.get(key, MAX_RESULT).await?;
+        let file: TaskOutputFile = serde_json::from_slice(&bytes).map_err(|error| bad_result(&task.node, &error))?;
+        T::deserialize(file.result).map_err(|error| bad_result(&task.node, &error))
+    }
+
+    fn span(&self, job: &JobRecord, name: &'static str, kind: StepKind, parent: &TraceContext) -> Span {
+        let span = self.tracers.step(Component::Orchestrator, kind, name, parent, &TraceContext::none());
+        span.label(key::JOB_ID, job.id.as_str());
+        span.label(key::REQUEST_ID, job.request_id.as_str());
+        span
+    }
+}
+
+fn parent(job: &JobRecord) -> TraceContext {
+    job.traceparent.as_deref().map_or_else(TraceContext::none, TraceContext::from_traceparent)
+}
+
+fn topic(id: &JobId) -> Arc<str> {
+    format!("job.{id}").into()
+}
+
+/// When a job that ends now is removed.
+fn expiry(job: &JobRecord) -> Option<SystemTime> {
+    /// Long enough to fetch what was asked for.
+    const HOUR: Duration = Duration::from_secs(3600);
+    const DAY: Duration = Duration::from_secs(24 * 3600);
+    match job.parameters.retention {
+        Retention::None => Some(SystemTime::now() + HOUR),
+        Retention::Days(days) => Some(SystemTime::now() + DAY * days.into()),
+        Retention::Forever => None,
+    }
+}
+
+fn bad_result(node: &str, reason: &dyn std::fmt::Display) -> OrchestratorError {
+    OrchestratorError::BadResult { node: node.to_owned(), reason: reason.to_string() }
+}

@@ -1,0 +1,105 @@
+//! The tasks of an orchestrator, and what they share.
+
+use std::{sync::Arc, time::Duration};
+
+use dalston_broker::{Broker, BrokerError};
+use dalston_store::{StoreError, artifacts::Artifacts, jobs::JobStore};
+use dalston_telemetry::{Metrics, Tracers};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::pipeline::Pipeline;
+
+/// How an orchestrator works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settings {
+    /// Looks at jobs at once: 4. They wait for the store, hardly ever for a processor.
+    pub looks: usize,
+    /// How long a look may take before another orchestrator takes it over: 30 s.
+    pub lease: Duration,
+    /// An open job that nothing happened to for so long is looked at in case a message was lost: 30 s.
+    pub idle: Duration,
+    /// How often such jobs are looked for: 10 s.
+    pub reconcile: Duration,
+    /// How often expired jobs are removed: a minute.
+    pub sweep: Duration,
+    /// No other process runs tasks of this store: what runs when this one starts has lost its runner.
+    pub alone: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            looks: 4,
+            lease: Duration::from_secs(30),
+            idle: Duration::from_secs(30),
+            reconcile: Duration::from_secs(10),
+            sweep: Duration::from_secs(60),
+            alone: false,
+        }
+    }
+}
+
+/// What a look at a job can fail of. All of it may pass.
+#[derive(Debug, thiserror::Error)]
+pub enum OrchestratorError {
+    /// The store or the artifacts.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The broker.
+    #[error(transparent)]
+    Broker(#[from] BrokerError),
+    /// A result that is not what its stage gives.
+    #[error("result of {node}: {reason}")]
+    BadResult {
+        /// Whose.
+        node: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+/// Sees every job through. Cheap to clone.
+#[derive(Clone)]
+pub struct Orchestrator {
+    pub(crate) store: JobStore,
+    pub(crate) artifacts: Artifacts,
+    pub(crate) broker: Arc<dyn Broker>,
+    pub(crate) pipeline: Arc<Pipeline>,
+    pub(crate) tracers: Tracers,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) settings: Settings,
+}
+
+impl Orchestrator {
+    /// An orchestrator over these.
+    pub fn new(
+        store: JobStore,
+        artifacts: Artifacts,
+        broker: Arc<dyn Broker>,
+        pipeline: Pipeline,
+        tracers: Tracers,
+        metrics: Arc<Metrics>,
+        settings: Settings,
+    ) -> Self {
+        Self { store, artifacts, broker, pipeline: Arc::new(pipeline), tracers, metrics, settings }
+    }
+
+    /// Works until it is told to stop, then finishes the looks that have begun.
+    pub async fn run(self, shutdown: CancellationToken) {
+        let mut tasks = JoinSet::new();
+        tasks.spawn(self.clone().relay(shutdown.clone()));
+        for number in 0..self.settings.looks {
+            tasks.spawn(self.clone().looks(format!("orchestrator-{}-{number}", std::process::id()), shutdown.clone()));
+        }
+        tasks.spawn(self.clone().reconcile(shutdown.clone()));
+        tasks.spawn(self.clone().sweep(shutdown.clone()));
+        tasks.spawn(self.watch_queues(shutdown));
+        while let Some(ended) = tasks.join_next().await {
+            if let Err(error) = ended {
+                // It would have been logged by the panic hook; the others go on.
+                tracing::error!(%error, "a task of the orchestrator ended badly");
+            }
+        }
+    }
+}
