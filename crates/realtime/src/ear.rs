@@ -11,7 +11,7 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::{
     backlog::Backlog,
     endpointing::{Action, Endpointer},
-    inference::{Command, Inference, Outcome, Pace},
+    inference::{Command, Flush, Inference, Outcome, Pace},
 };
 
 /// Commands under way to a recogniser. Only audio is many, and [`Backlog`] bounds that first.
@@ -69,7 +69,7 @@ struct Feed {
     /// anything else (music, a machine) is no utterance at all.
     proven: bool,
     /// The flush that ends the utterance, while it does.
-    flush: Option<String>,
+    flush: Option<Arc<Flush>>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -86,11 +86,6 @@ impl Ear {
             Feed { channel, samples: Vec::new(), commands: None, task: None, open: None, verdict, proven, flush: None };
         let endpointer = Endpointer::new(rules, vad_enabled);
         Self { channel, vad_kind, vad: None, vad_enabled, framer: Framer::new(), endpointer, feed }
-    }
-
-    /// Whether this is the first channel, which answers for all.
-    pub(crate) fn is_first(&self) -> bool {
-        self.channel == 0
     }
 
     /// Whether the recogniser's queue can take what one step makes.
@@ -136,26 +131,23 @@ impl Ear {
         self.feed.hand_over(recognition);
     }
 
-    /// Ends the open utterance. A flush gets its answer in turn, also when nothing is open.
+    /// Ends the open utterance. Where none is open, the recogniser passes the flush on in turn: it may have something to say to
+    /// what came before.
     pub(crate) fn flush(
         &mut self,
-        id: Option<String>,
-        answer: bool,
+        flush: &Arc<Flush>,
         recognition: &Recognition,
         mut noticed: impl FnMut(u8, Noticed),
-    ) -> bool {
+    ) {
         let Self { channel, endpointer, feed, .. } = self;
         let decided = endpointer.now();
-        feed.flush.clone_from(&id);
-        let was_open = endpointer.finish(FinalCause::Flush, &mut |action| {
+        feed.flush = Some(flush.clone());
+        endpointer.finish(FinalCause::Flush, &mut |action| {
             feed.act(action, decided, &mut 0, recognition, &mut |n| noticed(*channel, n));
         });
-        feed.flush = None;
-        if !was_open && answer {
-            feed.start(recognition);
-            feed.send(Command::Flushed { id });
+        if let Some(flush) = feed.flush.take() {
+            feed.send(Command::Flushed { flush });
         }
-        was_open
     }
 
     /// Whether an utterance is open and its recogniser has heard all that there is of it.
@@ -239,8 +231,8 @@ impl Feed {
                 } else {
                     self.samples.clear();
                     self.send(Command::Discard);
-                    if cause == FinalCause::Flush {
-                        self.send(Command::Flushed { id: flush });
+                    if let Some(flush) = flush {
+                        self.send(Command::Flushed { flush });
                     }
                 }
                 if let Some(Open { utterance, start }) = self.open.take() {

@@ -7,7 +7,10 @@
 use std::{
     future::Future,
     panic::AssertUnwindSafe,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -27,11 +30,11 @@ pub(crate) enum Command {
     /// More of it, and whether partials may be told by now.
     Audio { samples: Vec<i16>, partials: bool },
     /// It is whole.
-    Finish { end: AudioTime, cause: FinalCause, flush: Option<String>, asked: Instant },
+    Finish { end: AudioTime, cause: FinalCause, flush: Option<Arc<Flush>>, asked: Instant },
     /// It is thrown away.
     Discard,
     /// Nothing was open when the client flushed; answered in turn.
-    Flushed { id: Option<String> },
+    Flushed { flush: Arc<Flush> },
     /// How the next utterance is recognised.
     Settings { options: StreamOptions, pace: Pace },
 }
@@ -43,10 +46,35 @@ pub(crate) enum Outcome {
     Partial { utterance: Utterance, heard: AudioTime, hypothesis: Hypothesis, took: Took },
     /// The words.
     Final { utterance: Utterance, ended: Ended, hypothesis: Hypothesis, took: Took },
-    /// The words are lost.
-    Failed { utterance: Utterance, error: EngineError, took: Took },
-    /// Answers a flush when nothing was open.
-    Flushed { id: Option<String> },
+    /// The words are lost, also those that a flush was to give.
+    Failed { utterance: Utterance, error: EngineError, took: Took, flush: Option<Arc<Flush>> },
+    /// Nothing was open when the client flushed.
+    Flushed { flush: Arc<Flush> },
+}
+
+/// A client's flush. Every channel that may have something to say to it holds it until that is said; then the client has had
+/// finals that carry its id, or has one `flushed` still to come.
+#[derive(Debug)]
+pub(crate) struct Flush {
+    pub(crate) id: Option<String>,
+    /// Whether a final answered it. Only the session's task looks.
+    said: AtomicBool,
+}
+
+impl Flush {
+    pub(crate) fn new(id: Option<String>) -> Self {
+        Self { id, said: AtomicBool::new(false) }
+    }
+
+    /// A final answers it.
+    pub(crate) fn answer(&self) {
+        self.said.store(true, Ordering::Relaxed);
+    }
+
+    /// One channel has nothing more to say. The flush, when that was the last one and no final answered it.
+    pub(crate) fn settle(self: Arc<Self>) -> Option<Self> {
+        Arc::into_inner(self).filter(|flush| !flush.said.load(Ordering::Relaxed))
+    }
 }
 
 /// Which utterance.
@@ -59,13 +87,13 @@ pub(crate) struct Utterance {
 }
 
 /// How an utterance ended.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Ended {
     /// The end of speech.
     pub(crate) at: AudioTime,
     pub(crate) cause: FinalCause,
-    /// The id of the flush that ended it.
-    pub(crate) flush: Option<String>,
+    /// The flush that ended it.
+    pub(crate) flush: Option<Arc<Flush>>,
     /// When the session asked for the final.
     pub(crate) asked: Instant,
 }
@@ -211,7 +239,7 @@ impl Inference {
                     recognizer.reset();
                 }
             }
-            Command::Flushed { id } => self.outcomes.send(Box::new(Outcome::Flushed { id })).await.ok()?,
+            Command::Flushed { flush } => self.outcomes.send(Box::new(Outcome::Flushed { flush })).await.ok()?,
             Command::Settings { options, pace } => self.next_settings = Some((options, pace)),
         }
         self.backlog.moved();
@@ -282,12 +310,12 @@ impl Inference {
         let current = self.current.take()?;
         if current.failed {
             // The client was told; a flush still wants its answer.
-            return (ended.cause == FinalCause::Flush).then_some(Outcome::Flushed { id: ended.flush });
+            return ended.flush.map(|flush| Outcome::Flushed { flush });
         }
         let began = Instant::now();
         let recognizer = match open(&mut self.recognizer, &*self.engine, &self.options) {
             Ok(recognizer) => recognizer,
-            Err(error) => return Some(failed(current.utterance, error, began)),
+            Err(error) => return Some(failed(current.utterance, error, began, ended.flush)),
         };
         match guarded(self.pace.deadline, || recognizer.finish()).await {
             Ok(hypothesis) => {
@@ -295,7 +323,7 @@ impl Inference {
             }
             Err(error) => {
                 self.recognizer = None;
-                Some(failed(current.utterance, error, began))
+                Some(failed(current.utterance, error, began, ended.flush))
             }
         }
     }
@@ -309,12 +337,12 @@ impl Inference {
             }
             None => Utterance { channel: self.channel, number: 0, start: AudioTime::ZERO },
         };
-        failed(utterance, error, began)
+        failed(utterance, error, began, None)
     }
 }
 
-fn failed(utterance: Utterance, error: EngineError, began: Instant) -> Outcome {
-    Outcome::Failed { utterance, error, took: Took::since(began) }
+fn failed(utterance: Utterance, error: EngineError, began: Instant, flush: Option<Arc<Flush>>) -> Outcome {
+    Outcome::Failed { utterance, error, took: Took::since(began), flush }
 }
 
 fn open<'a>(

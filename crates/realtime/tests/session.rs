@@ -99,7 +99,7 @@ async fn every_encoding_and_rate_keeps_the_clock() {
     for (encoding, width) in [("pcm_s16le", 2), ("pcm_f32le", 4), ("mulaw", 1), ("alaw", 1)] {
         for rate in [8_000, 11_025, 16_000, 44_100, 48_000] {
             let config = SessionConfig { encoding: encoding.into(), sample_rate: rate, ..without_vad() };
-            let heard = stream(&stage, config, vec![0; width * rate as usize * 2], 1_000).await;
+            let heard = stream(&stage, config, vec![0x3e; width * rate as usize * 2], 1_000).await;
             let [said] = heard.finals()[..] else { panic!("one final for {encoding} at {rate}") };
             assert!((said.end - 2.0).abs() <= 0.02, "{encoding} at {rate}: ends at {}", said.end);
             assert_eq!(heard.session_end().unwrap().total_audio_seconds, 2.0, "{encoding} at {rate}");
@@ -145,6 +145,63 @@ async fn a_flush_is_answered_with_its_id_whether_or_not_something_was_said() {
         .collect();
     let expected =
         [r#"flushed Some("empty")"#, r#"final Some("full") Flush 1.0"#, "flushed None", "final None End 0.5"];
+    assert_eq!(answers, expected);
+}
+
+/// What answered flushes, in order.
+fn answers(heard: &Heard) -> Vec<String> {
+    let answer = |event: &ServerMessage| match event {
+        ServerMessage::Flushed { id } => Some(format!("flushed {id:?}")),
+        ServerMessage::Final(said) => Some(format!("final {:?} {:?}", said.id, said.channel)),
+        ServerMessage::Error { code, .. } => Some(format!("{code:?}")),
+        _ => None,
+    };
+    heard.events.iter().filter_map(answer).collect()
+}
+
+#[tokio::test]
+async fn a_flush_is_answered_also_when_the_engine_fails_at_it() {
+    let stage = Stage::new(Scripted::failing_to_finish(1)).await;
+    let client = stage.open(without_vad()).await;
+    for id in ["lost", "found"] {
+        client.audio(noise(0.5)).await;
+        client.say(ClientMessage::Flush { id: Some(id.into()) }).await;
+    }
+    client.say(ClientMessage::End).await;
+    let heard = client.rest().await;
+    assert_eq!(answers(&heard), ["EngineFailed", r#"flushed Some("lost")"#, r#"final Some("found") None"#]);
+}
+
+#[tokio::test]
+async fn a_flush_of_two_channels_has_finals_or_one_flushed_and_not_both() {
+    let stage = Stage::new(Scripted::working()).await;
+    let tone = noise(1.0);
+    let on = |left: bool, right: bool| -> Vec<u8> {
+        let sample = |is_on: bool, pair: &[u8]| if is_on { [pair[0], pair[1]] } else { [0, 0] };
+        tone.chunks(2).flat_map(|pair| [sample(left, pair), sample(right, pair)].concat()).collect()
+    };
+    let client = stage.open(SessionConfig { channels: 2, ..without_vad() }).await;
+    for (id, left, right) in
+        [("none", None, None), ("left", Some(true), Some(false)), ("right", Some(false), Some(true))]
+    {
+        if let (Some(left), Some(right)) = (left, right) {
+            client.audio(on(left, right)).await;
+        }
+        client.say(ClientMessage::Flush { id: Some(id.into()) }).await;
+    }
+    client.audio(on(false, false)).await;
+    client.say(ClientMessage::Flush { id: Some("noise".into()) }).await;
+    client.say(ClientMessage::End).await;
+    let heard = client.rest().await;
+    // A channel of silence is an utterance of which the engine makes nothing. Neither channel waits for the other.
+    let mut answers = answers(&heard);
+    answers.sort();
+    let expected = [
+        r#"final Some("left") Some(0)"#,
+        r#"final Some("right") Some(1)"#,
+        r#"flushed Some("noise")"#,
+        r#"flushed Some("none")"#,
+    ];
     assert_eq!(answers, expected);
 }
 

@@ -1,13 +1,16 @@
 //! The audio path of a session: one step at a time, bounded in work and in what it queues.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use dalston_protocol::realtime::FinalCause;
 use dalston_telemetry::{Chunk, Lap, VadEndpoint};
 
 use super::{End, Session};
-use crate::ear::Noticed;
+use crate::{ear::Noticed, inference::Flush};
 
 /// A message of audio that is being heard.
 #[derive(Debug)]
@@ -78,18 +81,17 @@ impl Session {
         Ok(())
     }
 
-    /// Ends the open utterance of every channel now. Where none is open the flush is answered all the same, once.
+    /// Ends the open utterance of every channel now. A flush to which no channel has anything to say is answered here.
     pub(super) async fn flush(&mut self, id: Option<String>) -> Result<(), End> {
         let began = Instant::now();
         let mut noticed = Vec::new();
-        let mut answered = false;
+        let flush = Arc::new(Flush::new(id));
         let Self { ears, recognition, .. } = self;
-        // The first channel answers for all when nothing is open, so it comes last.
-        for ear in ears.iter_mut().rev() {
-            let answer = !answered && ear.is_first();
-            answered |= ear.flush(id.clone(), answer, recognition, |channel, what| noticed.push((channel, what)));
+        for ear in ears.iter_mut() {
+            ear.flush(&flush, recognition, |channel, what| noticed.push((channel, what)));
         }
-        self.notice(noticed, began).await
+        self.notice(noticed, began).await?;
+        self.settle(Some(flush)).await
     }
 
     /// A channel that waits for a stream holds both back. If the other holds one and has nothing to hear, neither can go on,

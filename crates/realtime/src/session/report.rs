@@ -1,12 +1,15 @@
 //! What a session tells its client.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use dalston_audio::AudioTime;
 use dalston_engine_sdk::{EngineError, Hypothesis};
 use dalston_protocol::{
     ApiError, ErrorCode, Word,
-    realtime::{FinalCause, ServerMessage, TranscriptFinal},
+    realtime::{ServerMessage, TranscriptFinal},
     round_ms,
 };
 use dalston_session_router::link::FromWorker;
@@ -14,7 +17,7 @@ use dalston_telemetry::{Lap, Transcript, TranscriptKind};
 use tokio::sync::mpsc::error::TrySendError;
 
 use super::{End, Session};
-use crate::inference::{Ended, Outcome, Took, Utterance};
+use crate::inference::{Ended, Flush, Outcome, Took, Utterance};
 
 /// Utterances in a row that an engine may fail before its session is given up.
 const MOST_FAILURES: u32 = 3;
@@ -118,8 +121,11 @@ impl Session {
             Outcome::Final { utterance, ended, hypothesis, took } => {
                 self.report_final(utterance, ended, hypothesis, took).await
             }
-            Outcome::Failed { utterance, error, took } => self.report_failure(utterance, error, took).await,
-            Outcome::Flushed { id } => self.tell(ServerMessage::Flushed { id }).await,
+            Outcome::Failed { utterance, error, took, flush } => {
+                self.report_failure(utterance, error, took).await?;
+                self.settle(flush).await
+            }
+            Outcome::Flushed { flush } => self.settle(Some(flush)).await,
         }
     }
 
@@ -157,18 +163,27 @@ impl Session {
         self.trace_transcript(TranscriptKind::Final, utterance, ended.at, &hypothesis, took, false);
         if hypothesis.text.is_empty() {
             // Noise that the engine took for nothing is nothing to the client, but a flush wants its answer.
-            return match ended.cause {
-                FinalCause::Flush => self.tell(ServerMessage::Flushed { id: ended.flush }).await,
-                _ => Ok(()),
-            };
+            return self.settle(ended.flush).await;
         }
-        let said = self.place(utterance, ended, hypothesis);
+        let said = self.place(utterance, &ended, hypothesis);
         self.transcript.push(&said);
-        self.tell(ServerMessage::Final(said)).await
+        self.tell(ServerMessage::Final(said)).await?;
+        if let Some(flush) = &ended.flush {
+            flush.answer();
+        }
+        self.settle(ended.flush).await
+    }
+
+    /// A channel has said what it has to say to a flush. The last one tells the client when there was nothing.
+    pub(super) async fn settle(&mut self, flush: Option<Arc<Flush>>) -> Result<(), End> {
+        match flush.and_then(Flush::settle) {
+            Some(Flush { id, .. }) => self.tell(ServerMessage::Flushed { id }).await,
+            None => Ok(()),
+        }
     }
 
     /// Puts an utterance's words on the session's clock.
-    fn place(&mut self, utterance: Utterance, ended: Ended, hypothesis: Hypothesis) -> TranscriptFinal {
+    fn place(&mut self, utterance: Utterance, ended: &Ended, hypothesis: Hypothesis) -> TranscriptFinal {
         let last_end = &mut self.told.last_end[usize::from(utterance.channel)];
         let origin = utterance.start.seconds();
         let on_clock = |seconds: f64| round_ms((origin + seconds).max(*last_end));
@@ -197,7 +212,7 @@ impl Session {
             words: if self.offer.config.word_timestamps { words } else { Vec::new() },
             channel: self.told.shown(utterance.channel),
             cause: ended.cause,
-            id: ended.flush,
+            id: ended.flush.as_ref().and_then(|flush| flush.id.clone()),
         }
     }
 

@@ -2,7 +2,13 @@
 
 #![allow(dead_code, clippy::unwrap_used, reason = "each test file uses its own part, and a test may panic")]
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::SeqCst},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use dalston_engine_sdk::{
@@ -38,13 +44,15 @@ pub enum Deed {
     Hang,
 }
 
-/// An engine whose words say exactly which audio it heard: `<samples>:<checksum>`.
+/// An engine whose words say exactly which audio it heard: `<samples>:<checksum>`, and that makes nothing of silence.
 pub struct Scripted {
     capabilities: Capabilities,
     script: Script,
-    accepts: Arc<std::sync::atomic::AtomicU64>,
+    accepts: Arc<AtomicU64>,
     /// Streams for utterances, and how long one waits for its turn.
     pool: Option<(Arc<Semaphore>, Duration)>,
+    /// Calls of `finish` that fail, before the others work.
+    bad_ends: Arc<AtomicU64>,
 }
 
 impl Scripted {
@@ -55,6 +63,11 @@ impl Scripted {
     /// Decodes so many utterances at once. The next waits its turn, for so long.
     pub fn pooled(streams: usize, longest: Duration) -> Arc<dyn StreamingEngine> {
         Arc::new(Self::new(|_| Deed::Work, Some((Arc::new(Semaphore::new(streams)), longest))))
+    }
+
+    /// Fails so many times to end an utterance.
+    pub fn failing_to_finish(times: u64) -> Arc<dyn StreamingEngine> {
+        Arc::new(Self { bad_ends: Arc::new(times.into()), ..Self::new(|_| Deed::Work, None) })
     }
 
     fn new(script: Script, pool: Option<(Arc<Semaphore>, Duration)>) -> Self {
@@ -70,7 +83,7 @@ impl Scripted {
             punctuation: false,
             max_streams: None,
         };
-        Self { capabilities, script, accepts: Arc::default(), pool }
+        Self { capabilities, script, accepts: Arc::default(), pool, bad_ends: Arc::default() }
     }
 
     pub fn working() -> Arc<dyn StreamingEngine> {
@@ -85,14 +98,16 @@ impl StreamingEngine for Scripted {
 
     fn open(&self, _: StreamOptions) -> Result<Box<dyn Recognizer>, EngineError> {
         let (script, accepts, pool) = (self.script, self.accepts.clone(), self.pool.clone());
-        Ok(Box::new(Hearing { script, accepts, pool, stream: None, samples: 0, checksum: 0 }))
+        let bad_ends = self.bad_ends.clone();
+        Ok(Box::new(Hearing { script, accepts, pool, bad_ends, stream: None, samples: 0, checksum: 0 }))
     }
 }
 
 struct Hearing {
     script: Script,
-    accepts: Arc<std::sync::atomic::AtomicU64>,
+    accepts: Arc<AtomicU64>,
     pool: Option<(Arc<Semaphore>, Duration)>,
+    bad_ends: Arc<AtomicU64>,
     stream: Option<OwnedSemaphorePermit>,
     samples: u64,
     checksum: u64,
@@ -125,7 +140,7 @@ impl Recognizer for Hearing {
         want_partial: bool,
     ) -> BoxFuture<'a, Result<Option<Hypothesis>, EngineError>> {
         async move {
-            let call = self.accepts.fetch_add(1, std::sync::atomic::Ordering::SeqCst) + 1;
+            let call = self.accepts.fetch_add(1, SeqCst) + 1;
             match (self.script)(call) {
                 Deed::Work => {}
                 Deed::Take(time) => tokio::time::sleep(time).await,
@@ -142,7 +157,12 @@ impl Recognizer for Hearing {
 
     fn finish(&mut self) -> BoxFuture<'_, Result<Hypothesis, EngineError>> {
         async move {
-            let hypothesis = self.hypothesis();
+            let fewer = |bad: u64| bad.checked_sub(1);
+            if self.bad_ends.fetch_update(SeqCst, SeqCst, fewer).is_ok() {
+                return Err(EngineError::Failed("as scripted".into()));
+            }
+            let silent = self.checksum == 0;
+            let hypothesis = if silent { Hypothesis::default() } else { self.hypothesis() };
             self.reset();
             Ok(hypothesis)
         }
