@@ -61,6 +61,20 @@ fn subtitles_come_at_the_end() {
 }
 
 #[test]
+fn what_was_lost_is_shown_where_it_was_lost_and_fails_the_run() {
+    let home = Home::new();
+    let file = home.path("dalston.toml");
+    fs::write(&file, "engine.loopback = \"error_every=2\"\n").unwrap();
+    let server = home.serve(&["--config", &file]);
+    for output in ["text", "srt"] {
+        let ended = stream(&home, &server, &["--output", output]);
+        ended.failed_with(&["error: ", "(engine_failed)", "the transcript has 2 gaps"]);
+        assert!(!ended.out.is_empty(), "what was not lost is not shown as {output}");
+    }
+    stream(&home, &server, &["--output", "json"]).failed_with(&["the transcript has 2 gaps"]);
+}
+
+#[test]
 fn the_trace_of_the_session_has_its_three_lanes() {
     let home = Home::new();
     let server = home.serve(&[]);

@@ -40,6 +40,9 @@ struct Outcome {
     has_words: bool,
     /// The last unrecoverable error that the server told.
     failure: Option<String>,
+    /// Errors after which the session went on, each of which cost something that was said; and the last of them.
+    lost: u32,
+    last_loss: String,
     /// How it was closed.
     close: Option<(u16, String)>,
 }
@@ -145,18 +148,26 @@ impl Outcome {
             ServerMessage::SessionBegin { trace_id, .. } => self.trace_id.clone_from(trace_id),
             ServerMessage::Final(heard) => self.has_words |= !heard.text.is_empty(),
             ServerMessage::Error { message, recoverable: false, .. } => self.failure = Some(message.clone()),
+            ServerMessage::Error { message, recoverable: true, .. } => {
+                self.lost += 1;
+                self.last_loss.clone_from(message);
+            }
             _ => {}
         }
     }
 }
 
-/// Whether the session ended as it should.
+/// Whether the session ended as it should, and all of it was answered.
 fn verdict(outcome: &Outcome) -> Result<()> {
     let Some((code, reason)) = &outcome.close else {
         return Err(anyhow!("the session ended without a close"));
     };
     if *code == CloseCode::Normal.as_u16() {
-        return Ok(());
+        return match (outcome.lost, &outcome.last_loss) {
+            (0, _) => Ok(()),
+            (1, error) => Err(anyhow!("the transcript has a gap: {error}")),
+            (many, last) => Err(anyhow!("the transcript has {many} gaps, the last: {last}")),
+        };
     }
     let why = outcome.failure.as_ref().unwrap_or(reason);
     let name = CloseCode::try_from(*code).map_or("unknown", CloseCode::outcome);

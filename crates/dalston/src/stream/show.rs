@@ -44,10 +44,15 @@ impl Show {
     /// # Errors
     /// When writing fails.
     pub fn event(&mut self, event: &ServerMessage) -> io::Result<()> {
-        if let ServerMessage::Warning { code, message, .. } = event
-            && !matches!(self, Self::Json)
-        {
-            self.note(&format!("warning: {message} ({code})"))?;
+        if !matches!(self, Self::Json) {
+            match event {
+                ServerMessage::Warning { code, message, .. } => self.note(&format!("warning: {message} ({code})"))?,
+                // One that ends the session is said at the end.
+                ServerMessage::Error { code, message, recoverable: true, .. } => {
+                    self.note(&format!("error: {message} ({})", code.as_str()))?;
+                }
+                _ => {}
+            }
         }
         match self {
             Self::Text(captions) => captions.event(event),
