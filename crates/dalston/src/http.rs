@@ -1,6 +1,6 @@
 //! One GET to a server, with a deadline and a limit.
 
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
@@ -46,12 +46,56 @@ async fn exchange(endpoint: &Endpoint, route: &str, api_key: Option<&ApiKey>) ->
         let body = Limited::new(answer.into_body(), LARGEST).collect().await.map_err(anyhow::Error::from_boxed)?;
         Ok((status, body.to_bytes()))
     };
-    // The connection is driven beside the exchange and ends with it.
+    // The connection is driven beside the exchange and ends with it, or before it: a server that closes behind its answer
+    // has answered.
+    let mut exchange = pin!(exchange);
     tokio::select! {
-        answer = exchange => answer,
+        answer = &mut exchange => answer,
         ended = connection => {
+            let answer = exchange.await;
             ended?;
-            bail!("{endpoint} hung up")
+            answer.with_context(|| format!("{endpoint} hung up"))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
+
+    use super::*;
+
+    /// A server that answers every connection with these bytes and closes it.
+    async fn answering(answer: &'static str) -> Endpoint {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+        tokio::spawn(async move {
+            loop {
+                let (mut client, _) = listener.accept().await.unwrap();
+                let mut head = [0; 1024];
+                let _ = client.read(&mut head).await.unwrap();
+                client.write_all(answer.as_bytes()).await.unwrap();
+            }
+        });
+        endpoint
+    }
+
+    #[tokio::test]
+    async fn a_server_that_closes_behind_its_answer_has_answered() {
+        let server = answering("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}").await;
+        // Which of the two is seen first is chance.
+        for _ in 0..50 {
+            assert_eq!(get(&server, "/", None).await.unwrap(), "{}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_server_that_closes_instead_of_answering_has_not() {
+        let error = get(&answering("").await, "/", None).await.unwrap_err();
+        assert!(format!("{error:#}").contains("hung up"), "{error:#}");
+        assert!(get(&answering("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{}").await, "/", None).await.is_err());
     }
 }
