@@ -1,0 +1,85 @@
+//! The inputs of a task become local files.
+
+use std::{collections::BTreeMap, path::Path};
+
+use dalston_engine_sdk::batch::{Stage, TaskInput};
+use dalston_protocol::job::TaskStatus;
+use dalston_store::{StoreError, TaskOutputFile, TaskRecord};
+
+use crate::{attempt::Attempt, outputs::is_file_name, scratch::Folder, station::Station};
+
+/// What a task without dependencies finds its job's upload under.
+const SOURCE: &str = "source";
+
+/// Why a task has no inputs. For the log: it names files of this machine.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NoInput {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("`{node}` has not been completed")]
+    NotDone { node: String },
+    #[error("the output of `{node}` is not what a runner writes: {reason}")]
+    Damaged { node: String, reason: String },
+}
+
+impl Station {
+    /// Fetches what the task depends on; the upload, if it depends on nothing. And how many bytes that was.
+    pub(crate) async fn inputs(&self, attempt: &Attempt, folder: &Folder) -> Result<(TaskInput, u64), NoInput> {
+        let mut input = TaskInput {
+            parameters: attempt.job.parameters.clone(),
+            channel: attempt.task.channel,
+            scratch: folder.work(),
+            ..TaskInput::default()
+        };
+        let mut bytes = 0;
+        if attempt.task.depends_on.is_empty() {
+            let path = folder.inputs().join(SOURCE);
+            bytes += self.artifacts.fetch(&attempt.job.source.key, &path).await?;
+            input.files.insert(SOURCE.into(), path);
+        }
+        for node in &attempt.task.depends_on {
+            let done = attempt.dependencies.iter().find(|task| task.node == *node);
+            let done = done.filter(|task| task.status == TaskStatus::Completed);
+            let task = done.ok_or_else(|| NoInput::NotDone { node: node.clone() })?;
+            let output = self.output_of(task).await?;
+            bytes += self.fetch_files(attempt, task, &output.files, &folder.inputs(), &mut input).await?;
+            input.results.insert(Stage::from(task.stage.clone()), output.result);
+        }
+        Ok((input, bytes))
+    }
+
+    async fn output_of(&self, task: &TaskRecord) -> Result<TaskOutputFile, NoInput> {
+        let key = task.output.as_deref().ok_or_else(|| NoInput::NotDone { node: task.node.clone() })?;
+        // Its result and the names of its files.
+        let limit = 2 * self.settings.output.result_bytes;
+        let bytes = self.artifacts.get(key, limit).await?;
+        // The place of the error, and not what stands there.
+        let damaged = |error: serde_json::Error| NoInput::Damaged {
+            node: task.node.clone(),
+            reason: format!("{:?} error", error.classify()),
+        };
+        serde_json::from_slice(&bytes).map_err(damaged)
+    }
+
+    async fn fetch_files(
+        &self,
+        attempt: &Attempt,
+        task: &TaskRecord,
+        files: &BTreeMap<String, String>,
+        folder: &Path,
+        input: &mut TaskInput,
+    ) -> Result<u64, NoInput> {
+        let mut bytes = 0;
+        for (name, key) in files {
+            let is_ours = is_file_name(name) && key.starts_with(&format!("jobs/{}/", attempt.job.id));
+            if !is_ours {
+                let reason = format!("it has a file `{}`", name.escape_debug());
+                return Err(NoInput::Damaged { node: task.node.clone(), reason });
+            }
+            let path = folder.join(name);
+            bytes += self.artifacts.fetch(key, &path).await?;
+            input.files.insert(name.clone(), path);
+        }
+        Ok(bytes)
+    }
+}

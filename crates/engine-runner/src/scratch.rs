@@ -1,0 +1,176 @@
+//! Folders for tasks.
+//!
+//! Each runner has a folder of its own in a place that runners of several processes may share, and a locked file beside it. The
+//! lock goes with its process, however that ends; who comes next removes the folders that nobody holds any more.
+
+use std::{
+    fs::{DirBuilder, File, TryLockError},
+    io,
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use tempfile::TempDir;
+
+/// The file that is locked while folders come and go, so that no folder is taken for abandoned before it is held.
+const DOOR: &str = "door.lock";
+/// What the file ends with that says that a folder is held.
+const HELD: &str = "held";
+
+/// Why a runner cannot work.
+#[derive(Debug, thiserror::Error)]
+pub enum RunnerError {
+    /// The place for its folders cannot be used.
+    #[error("no folders for tasks can be made in {}: {source}", path.display())]
+    Scratch {
+        /// The place.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// The folder of one runner, removed with it.
+#[derive(Debug, Clone)]
+pub(crate) struct Scratch(Arc<Held>);
+
+#[derive(Debug)]
+struct Held {
+    folder: TempDir,
+    /// Locked until the process ends or the folder is gone.
+    lock: PathBuf,
+    _locked: File,
+}
+
+impl Scratch {
+    /// Makes a folder in `place`, and removes those that nobody holds any more.
+    pub(crate) async fn open(place: &Path) -> Result<Self, RunnerError> {
+        let path = place.to_owned();
+        let opened = tokio::task::spawn_blocking(move || open(&path)).await;
+        let opened = opened.map_err(io::Error::other).and_then(|opened| opened);
+        opened.map(|held| Self(Arc::new(held))).map_err(|source| RunnerError::Scratch { path: place.into(), source })
+    }
+
+    /// A folder of a task.
+    pub(crate) fn folder(&self) -> io::Result<Folder> {
+        let folder = tempfile::Builder::new().prefix("task-").tempdir_in(self.0.folder.path())?;
+        std::fs::create_dir(folder.path().join("in"))?;
+        std::fs::create_dir(folder.path().join("work"))?;
+        Ok(Folder(Some(folder)))
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // What stays is removed by who comes next, who finds it without a lock.
+        let _ = std::fs::remove_dir_all(self.folder.path());
+        let _ = std::fs::remove_file(&self.lock);
+    }
+}
+
+/// The folder of one attempt. It goes when it is dropped, however the attempt ends.
+#[derive(Debug)]
+pub(crate) struct Folder(Option<TempDir>);
+
+impl Folder {
+    /// Where inputs are.
+    pub(crate) fn inputs(&self) -> PathBuf {
+        self.path().join("in")
+    }
+
+    /// Where the engine may write.
+    pub(crate) fn work(&self) -> PathBuf {
+        self.path().join("work")
+    }
+
+    /// Removes it away from the runtime's threads: it may hold gigabytes.
+    pub(crate) async fn remove(mut self) {
+        if let Some(folder) = self.0.take() {
+            // What cannot be removed now goes with the runner's folder.
+            let _ = tokio::task::spawn_blocking(move || drop(folder)).await;
+        }
+    }
+
+    fn path(&self) -> &Path {
+        self.0.as_ref().expect("it is there until it is removed").path()
+    }
+}
+
+fn open(place: &Path) -> io::Result<Held> {
+    DirBuilder::new().recursive(true).mode(0o700).create(place)?;
+    let door = File::options().create(true).append(true).open(place.join(DOOR))?;
+    door.lock()?;
+    sweep(place)?;
+    let folder = tempfile::Builder::new().prefix("runner-").tempdir_in(place)?;
+    let lock = folder.path().with_extension(HELD);
+    let locked = File::create_new(&lock)?;
+    locked.lock()?;
+    Ok(Held { folder, lock, _locked: locked })
+}
+
+fn sweep(place: &Path) -> io::Result<()> {
+    for entry in std::fs::read_dir(place)? {
+        let path = entry?.path();
+        let is_folder_of_ours =
+            path.is_dir() && path.file_name().is_some_and(|n| n.as_encoded_bytes().starts_with(b"runner-"));
+        if is_folder_of_ours && !is_held(&path.with_extension(HELD))? {
+            std::fs::remove_dir_all(&path)?;
+            let _ = std::fs::remove_file(path.with_extension(HELD));
+        }
+    }
+    Ok(())
+}
+
+fn is_held(lock: &Path) -> io::Result<bool> {
+    let file = match File::open(lock) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    match file.try_lock() {
+        Ok(()) => Ok(false),
+        Err(TryLockError::WouldBlock) => Ok(true),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folders(place: &Path) -> usize {
+        std::fs::read_dir(place).unwrap().filter(|entry| entry.as_ref().unwrap().path().is_dir()).count()
+    }
+
+    #[tokio::test]
+    async fn folders_go_with_their_attempt_and_with_their_runner() {
+        let place = tempfile::tempdir().unwrap();
+        let scratch = Scratch::open(place.path()).await.unwrap();
+        let (kept, removed) = (scratch.folder().unwrap(), scratch.folder().unwrap());
+        std::fs::write(removed.work().join("x"), "x").unwrap();
+        let (inputs, work) = (kept.inputs(), removed.work());
+        removed.remove().await;
+        assert!(inputs.is_dir() && !work.exists());
+        drop(kept);
+        assert!(!inputs.exists());
+        drop(scratch);
+        assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 1, "the door alone is left");
+    }
+
+    #[tokio::test]
+    async fn what_a_killed_runner_left_is_removed_and_nothing_else() {
+        let place = tempfile::tempdir().unwrap();
+        let alive = Scratch::open(place.path()).await.unwrap();
+        let at_work = alive.folder().unwrap();
+        // As a killed process leaves it: a folder, and a file that nobody has locked.
+        std::fs::create_dir_all(place.path().join("runner-dead/task-1")).unwrap();
+        std::fs::write(place.path().join("runner-dead.held"), "").unwrap();
+        std::fs::create_dir(place.path().join("not-ours")).unwrap();
+        let next = Scratch::open(place.path()).await.unwrap();
+        assert!(at_work.work().is_dir());
+        assert!(!place.path().join("runner-dead").exists() && !place.path().join("runner-dead.held").exists());
+        assert_eq!(folders(place.path()), 3, "two runners and what is not theirs");
+        drop(next);
+    }
+}

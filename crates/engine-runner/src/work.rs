@@ -1,0 +1,171 @@
+//! The work of one attempt: inputs, engine, output.
+
+use std::io;
+
+use dalston_engine_sdk::batch::{TaskError, TaskInput, TaskOutput};
+use dalston_store::TaskFailure;
+use dalston_telemetry::{Span, key, names::span};
+use tokio::time::sleep;
+
+use crate::{
+    attempt::Attempt,
+    context::Context,
+    outputs::NoOutput,
+    scratch::Folder,
+    slots::Slot,
+    station::Station,
+    stop::Reason,
+    thread::{EngineThread, Returned},
+};
+
+/// Longest message of an engine that is kept, in bytes.
+const MAX_MESSAGE: usize = 500;
+
+/// What became of an attempt.
+#[derive(Debug)]
+pub(crate) enum Ended {
+    /// Everything is written, and this artifact tells of it.
+    Done { output: String },
+    /// It failed.
+    Failed(TaskFailure),
+    /// It was asked to stop.
+    Stopped(Reason),
+}
+
+impl Station {
+    /// Does the work until it is done or `stop` is asked for. Dropping it leaves no file behind. Takes the slot away if its
+    /// thread does not return.
+    pub(crate) async fn work(&self, attempt: &Attempt, slot: &mut Option<Slot>) -> Ended {
+        match self.scratch.folder() {
+            Ok(folder) => {
+                let ended = self.work_in(&folder, attempt, slot).await;
+                folder.remove().await;
+                ended
+            }
+            Err(error) => {
+                tracing::error!(%error, "no folder could be made for a task");
+                failed("no_scratch", "there is no room for the files of the task", true)
+            }
+        }
+    }
+
+    async fn work_in(&self, folder: &Folder, attempt: &Attempt, slot: &mut Option<Slot>) -> Ended {
+        let input = match self.download(attempt, folder).await {
+            Ok(input) => input,
+            Err(ended) => return ended,
+        };
+        match self.process(attempt, input, slot).await {
+            Ok(output) => self.upload(attempt, &output, &folder.work()).await,
+            Err(ended) => ended,
+        }
+    }
+
+    async fn download(&self, attempt: &Attempt, folder: &Folder) -> Result<TaskInput, Ended> {
+        let step = attempt.step(span::DOWNLOAD_INPUT);
+        let input = tokio::select! {
+            reason = attempt.stop.requested() => return Err(Ended::Stopped(reason)),
+            input = step.around(self.inputs(attempt, folder)) => input,
+        };
+        input
+            .map(|(input, bytes)| {
+                step.set(key::ARTIFACT_BYTES, bytes);
+                input
+            })
+            .map_err(|error| {
+                step.in_scope(|| tracing::warn!(%error, "the inputs of a task could not be read"));
+                step.fail("input_unavailable", "the inputs could not be read");
+                failed("input_unavailable", "the inputs of the task could not be read", true)
+            })
+    }
+
+    /// Runs the engine. Whatever it says after it was asked to stop does not count.
+    async fn process(&self, attempt: &Attempt, input: TaskInput, slot: &mut Option<Slot>) -> Result<TaskOutput, Ended> {
+        let step = attempt.step(attempt.task.stage.clone());
+        let mut thread = match self.start_thread(attempt, input, step) {
+            Ok(thread) => thread,
+            Err(error) => {
+                tracing::error!(%error, "no thread could be started for a task");
+                return Err(failed("engine_failed", "the engine could not be started", true));
+            }
+        };
+        let impatience = async {
+            attempt.stop.requested().await;
+            sleep(self.settings.grace).await;
+        };
+        let returned = tokio::select! {
+            biased;
+            returned = thread.join() => returned,
+            () = impatience => {
+                if let Some(slot) = slot.take() {
+                    let (stuck, is_replaced) = self.slots.lose(slot);
+                    tracing::error!(is_replaced, engine_id = self.info.engine_id, "an engine's thread does not return");
+                    thread.give_up(stuck);
+                }
+                return Err(Ended::Stopped(attempt.stop.requested().await));
+            }
+        };
+        if attempt.stop.is_requested() {
+            return Err(Ended::Stopped(attempt.stop.requested().await));
+        }
+        match returned {
+            Returned::Said(Ok(output)) => Ok(output),
+            Returned::Said(Err(error)) => Err(Ended::Failed(failure(&error))),
+            Returned::Panicked => Err(failed("engine_panicked", "the engine panicked", true)),
+        }
+    }
+
+    fn start_thread(&self, attempt: &Attempt, input: TaskInput, step: Span) -> io::Result<EngineThread> {
+        let context = Context {
+            progress: attempt.progress.clone(),
+            stop: attempt.stop.clone(),
+            deadline: attempt.deadline,
+            traceparent: step.context().to_traceparent(),
+            request_id: attempt.job.request_id.to_string(),
+        };
+        let (engine, scope) = (self.engine.clone(), attempt.scope());
+        EngineThread::spawn(format!("engine-{}", self.info.engine_id), move || {
+            let result = step.in_scope(|| scope.in_scope(|| engine.process(&input, &context)));
+            if let Err(error) = &result {
+                step.fail(error.code(), "the engine failed");
+            }
+            result
+        })
+    }
+
+    async fn upload(&self, attempt: &Attempt, output: &TaskOutput, folder: &std::path::Path) -> Ended {
+        let step = attempt.step(span::UPLOAD_OUTPUT);
+        let kept = tokio::select! {
+            reason = attempt.stop.requested() => return Ended::Stopped(reason),
+            kept = step.around(self.keep_output(attempt, output, folder)) => kept,
+        };
+        match kept {
+            Ok((output, bytes)) => {
+                step.set(key::ARTIFACT_BYTES, bytes);
+                Ended::Done { output }
+            }
+            Err(NoOutput::Refused(message)) => {
+                step.fail("output_refused", "the engine's output was refused");
+                failed("output_refused", message, false)
+            }
+            Err(error) => {
+                step.in_scope(|| tracing::warn!(%error, "the output of a task could not be kept"));
+                step.fail("output_not_kept", "the output could not be kept");
+                failed("output_not_kept", "the output of the task could not be kept", true)
+            }
+        }
+    }
+}
+
+fn failure(error: &TaskError) -> TaskFailure {
+    let mut message = match error {
+        TaskError::Cancelled => "the engine gave up without being asked to".to_owned(),
+        told => told.to_string(),
+    };
+    message.truncate(message.floor_char_boundary(MAX_MESSAGE));
+    let retryable = !matches!(error, TaskError::Rejected { .. });
+    TaskFailure { code: error.code().into(), message, retryable }
+}
+
+fn failed(code: &str, message: impl Into<String>, retryable: bool) -> Ended {
+    Ended::Failed(TaskFailure { code: code.into(), message: message.into(), retryable })
+}
