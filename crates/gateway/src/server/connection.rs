@@ -37,12 +37,21 @@ impl Places {
         Self { all: Arc::new(Semaphore::new(regular + RESERVE)), regular: Arc::new(Semaphore::new(regular)) }
     }
 
-    /// Waits for a place, a regular one if there is one.
-    pub(crate) async fn take(&self) -> Place {
-        let all = self.all.clone().acquire_owned().await.expect("the semaphore is never closed");
-        Place { _any: all, regular: self.regular.clone().try_acquire_owned().ok() }
+    /// Waits until there is room for one more.
+    pub(crate) async fn room(&self) -> Room {
+        Room(self.all.clone().acquire_owned().await.expect("the semaphore is never closed"))
+    }
+
+    /// Gives the room to a connection that has come, with a regular place if there is one: now, and not when the room was
+    /// found, which may be long ago.
+    pub(crate) fn give(&self, Room(any): Room) -> Place {
+        Place { _any: any, regular: self.regular.clone().try_acquire_owned().ok() }
     }
 }
+
+/// Room for a connection that is to come.
+#[derive(Debug)]
+pub(crate) struct Room(OwnedSemaphorePermit);
 
 /// A place, free again when dropped.
 #[derive(Debug)]

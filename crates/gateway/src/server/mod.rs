@@ -24,7 +24,7 @@ use tower::util::ServiceExt;
 use tracing::{info, warn};
 
 pub(crate) use self::connection::Connection;
-use self::connection::{Place, Places};
+use self::connection::{Place, Places, Room};
 use crate::gateway::App;
 
 /// Room for a request's head: the largest allowed vocabulary fits, percent-encoded. Beyond it, 431.
@@ -95,10 +95,10 @@ impl Accepting<'_> {
                 Some(ended) = self.connections.join_next() => if let Err(panic) = ended {
                     warn!(%panic, "a connection's task failed");
                 },
-                (accepted, place) = accept(&self.listener, &self.places) => match accepted {
+                (accepted, room) = accept(&self.listener, &self.places) => match accepted {
                     Ok(stream) => {
                         pause = FIRST_PAUSE;
-                        self.spawn(stream, place);
+                        self.spawn(stream, self.places.give(room));
                     }
                     Err(error) if concerns_one_connection(&error) => {}
                     Err(error) => {
@@ -156,10 +156,10 @@ impl Accepting<'_> {
     }
 }
 
-/// The place comes first: without one, nothing is accepted and the kernel queues.
-async fn accept(listener: &TcpListener, places: &Places) -> (io::Result<TcpStream>, Place) {
-    let place = places.take().await;
-    (listener.accept().await.map(|(stream, _)| stream), place)
+/// The room comes first: without any, nothing is accepted and the kernel queues.
+async fn accept(listener: &TcpListener, places: &Places) -> (io::Result<TcpStream>, Room) {
+    let room = places.room().await;
+    (listener.accept().await.map(|(stream, _)| stream), room)
 }
 
 /// Whether only the connection that was to be accepted is at fault, and the next may be well (accept(2), "Error
