@@ -118,11 +118,10 @@ impl Authenticator {
     /// told.
     pub(crate) fn authenticate(&self, credential: Option<&Credential<'_>>) -> Result<Principal, ApiError> {
         match (&self.mode, credential) {
-            (_, Some(Credential::Token(token))) => self
-                .tokens
-                .redeem(token, Instant::now())
-                .ok_or_else(|| invalid("this token is wrong, used up or older than 60 s; ask for a new one")),
             (Mode::Open { anonymous, .. }, _) => Ok(anonymous.clone()),
+            (Mode::Keys { .. }, Some(Credential::Token(token))) => {
+                self.tokens.holder(token, Instant::now()).ok_or_else(unknown_token)
+            }
             (Mode::Keys { secret, known }, Some(Credential::Key(given))) => {
                 key::verify(secret, given, |id| known.get(id).map(|(record, _)| record))
                     .and_then(|id| known.get(id))
@@ -139,6 +138,17 @@ impl Authenticator {
         }
     }
 
+    /// Uses up the token with which `principal` came, if it did: now it has what it came for.
+    ///
+    /// # Errors
+    /// [`ErrorCode::InvalidCredentials`] when another was quicker.
+    pub(crate) fn use_up_token(&self, principal: &Principal) -> Result<(), ApiError> {
+        match principal.ticket() {
+            Some(ticket) if !self.tokens.use_up(ticket, Instant::now()) => Err(unknown_token()),
+            _ => Ok(()),
+        }
+    }
+
     /// A token that opens one session in the name of `principal`.
     ///
     /// # Errors
@@ -146,6 +156,10 @@ impl Authenticator {
     pub(crate) fn issue_token(&self, principal: &Principal) -> Result<IssuedToken, ApiError> {
         self.tokens.issue(principal, Instant::now())
     }
+}
+
+fn unknown_token() -> ApiError {
+    invalid("this token is wrong, used up or older than 60 s; ask for a new one")
 }
 
 fn invalid(message: &str) -> ApiError {
@@ -211,6 +225,10 @@ mod tests {
         assert_eq!(bearer.tenant(), owner.tenant());
         assert!(bearer.require(Scope::Realtime).is_ok());
         assert!(bearer.require(Scope::Admin).is_err(), "a token carries no more than it needs");
-        assert_eq!(auth.authenticate(Some(&token)).unwrap_err().code, ErrorCode::InvalidCredentials, "used twice");
+        let second = auth.authenticate(Some(&token)).expect("nothing has come of the first yet");
+        auth.use_up_token(&bearer).unwrap();
+        assert_eq!(auth.use_up_token(&second).unwrap_err().code, ErrorCode::InvalidCredentials, "used twice");
+        assert_eq!(auth.authenticate(Some(&token)).unwrap_err().code, ErrorCode::InvalidCredentials);
+        assert!(auth.use_up_token(&owner).is_ok(), "a key is not used up");
     }
 }

@@ -8,6 +8,8 @@ use std::sync::{
 use dalston_protocol::{ApiError, ErrorCode};
 use serde::{Deserialize, Serialize};
 
+use super::token::Hash;
+
 /// What a key may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -46,6 +48,8 @@ impl Scope {
 pub(crate) struct Principal {
     holder: Arc<Holder>,
     scopes: u8,
+    /// The token with which it came and which its session will use up.
+    ticket: Option<Hash>,
 }
 
 /// What all uses of one key share.
@@ -59,7 +63,8 @@ struct Holder {
 impl Principal {
     pub(crate) fn new(tenant: &str, scopes: &[Scope], max_sessions: Option<usize>) -> Self {
         let holder = Holder { tenant: tenant.into(), max_sessions, open_sessions: AtomicUsize::new(0) };
-        Self { holder: Arc::new(holder), scopes: scopes.iter().fold(0, |bits, scope| bits | scope.bit()) }
+        let scopes = scopes.iter().fold(0, |bits, scope| bits | scope.bit());
+        Self { holder: Arc::new(holder), scopes, ticket: None }
     }
 
     /// The id of the key, or `anonymous`.
@@ -69,7 +74,16 @@ impl Principal {
 
     /// The same caller with no more than `scope`.
     pub(crate) fn restricted_to(&self, scope: Scope) -> Self {
-        Self { holder: self.holder.clone(), scopes: scope.bit() }
+        Self { scopes: scope.bit(), ..self.clone() }
+    }
+
+    /// The same caller, who came with this token.
+    pub(super) fn with_ticket(&self, ticket: Hash) -> Self {
+        Self { ticket: Some(ticket), ..self.clone() }
+    }
+
+    pub(super) fn ticket(&self) -> Option<&Hash> {
+        self.ticket.as_ref()
     }
 
     /// # Errors

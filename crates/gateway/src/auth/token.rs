@@ -19,6 +19,9 @@ const MOST: usize = 10_000;
 /// … and of one key. Then 429, so that one key cannot take them all.
 const MOST_OF_ONE_KEY: usize = 1_000;
 
+/// What is kept of a token.
+pub(super) type Hash = [u8; 32];
+
 /// A new token, in full for the only time.
 #[derive(Clone, serde::Serialize)]
 pub struct IssuedToken {
@@ -44,9 +47,9 @@ pub(super) struct Tokens {
 #[derive(Debug, Default)]
 struct Waiting {
     /// By hash, so that looking one up takes no time that depends on how much of a guess is right.
-    by_hash: HashMap<[u8; 32], Principal>,
+    by_hash: HashMap<Hash, Principal>,
     /// In the order in which they were issued, which is the order in which they expire.
-    expiring: VecDeque<(Instant, [u8; 32])>,
+    expiring: VecDeque<(Instant, Hash)>,
 }
 
 impl Tokens {
@@ -67,11 +70,19 @@ impl Tokens {
         Ok(IssuedToken { token, expires_in: TOKEN_LIFETIME.as_secs() })
     }
 
-    pub(super) fn redeem(&self, token: &str, now: Instant) -> Option<Principal> {
-        let hash: [u8; 32] = Sha256::digest(token).into();
+    /// Whose token it is. It can still be used.
+    pub(super) fn holder(&self, token: &str, now: Instant) -> Option<Principal> {
+        let hash: Hash = Sha256::digest(token).into();
         let mut waiting = self.waiting.lock();
         waiting.expire(now);
-        waiting.by_hash.remove(&hash)
+        Some(waiting.by_hash.get(&hash)?.with_ticket(hash))
+    }
+
+    /// Whether the token could still be used. It cannot any more.
+    pub(super) fn use_up(&self, hash: &Hash, now: Instant) -> bool {
+        let mut waiting = self.waiting.lock();
+        waiting.expire(now);
+        waiting.by_hash.remove(hash).is_some()
     }
 }
 
@@ -95,7 +106,7 @@ mod tests {
     fn a_token_is_worth_nothing_after_its_time() {
         let (tokens, now) = (Tokens::default(), Instant::now());
         let issued = tokens.issue(&owner("a"), now).unwrap();
-        assert!(tokens.redeem(&issued.token, now + TOKEN_LIFETIME).is_none());
+        assert!(tokens.holder(&issued.token, now + TOKEN_LIFETIME).is_none());
         assert!(tokens.waiting.lock().by_hash.is_empty(), "an expired token takes no memory");
     }
 
@@ -114,7 +125,10 @@ mod tests {
     fn using_tokens_at_once_does_not_grow_the_queue_for_ever() {
         let (tokens, now) = (Tokens::default(), Instant::now());
         let refused = (0..MOST + 10)
-            .filter(|_| tokens.issue(&owner("a"), now).map(|issued| tokens.redeem(&issued.token, now)).is_err())
+            .filter(|_| match tokens.issue(&owner("a"), now) {
+                Ok(issued) => !tokens.use_up(&Sha256::digest(issued.token).into(), now),
+                Err(_) => true,
+            })
             .count();
         assert_eq!(refused, 10);
     }

@@ -61,6 +61,8 @@ fn want(app: &App, caller: &Principal, query: &[(String, String)]) -> Result<Wan
     let pairs = query.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     let ParsedQuery { config, unknown } = parse_query(pairs)?;
     let seat = caller.begin_session()?;
+    // Last of all: a token that opened nothing can be used again.
+    app.auth.use_up_token(caller)?;
     Ok(Wanted { seat, tenant: caller.tenant(), config, notice: warn_of(&unknown) })
 }
 
