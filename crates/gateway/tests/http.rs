@@ -146,6 +146,52 @@ async fn a_full_gateway_still_answers_probes_but_opens_no_session() {
 }
 
 #[tokio::test]
+async fn a_gateway_that_was_full_and_is_empty_again_opens_sessions() {
+    let mut server = Server::start("[http]\nmax_connections = 3").await;
+    let mut clients = Vec::new();
+    for _ in 0..3 {
+        clients.push(server.connect("").await);
+        server.session().await;
+    }
+    drop(clients);
+    while server.metrics.connections_open.get() > 0 {
+        tokio::task::yield_now().await;
+    }
+    // Refused, it would not become a WebSocket.
+    let _client = server.connect("").await;
+    server.session().await;
+}
+
+#[tokio::test]
+async fn a_request_names_its_host_once() {
+    let server = Server::start("").await;
+    let check = async |hosts: &str, status: u16| {
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        let request = format!("GET /healthz HTTP/1.1\r\n{hosts}Connection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let answer = Answer::read(&mut stream).await;
+        assert_eq!(answer.status, status, "{hosts:?}: {answer:?}");
+    };
+    check("", 400).await;
+    check("Host: localhost\r\nHost: localhost\r\n", 400).await;
+    check("Host: localhost\r\n", 200).await;
+}
+
+#[tokio::test]
+async fn a_body_beyond_the_limit_is_413() {
+    let server = Server::start("[http]\nmax_body = 1024").await;
+    let check = async |size: usize, status: u16| {
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        let head = "POST /auth/tokens HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n";
+        let request = format!("{head}Content-Length: {size}\r\n\r\n{}", "x".repeat(size));
+        stream.write_all(request.as_bytes()).await.unwrap();
+        assert_eq!(Answer::read(&mut stream).await.status, status, "{size} bytes");
+    };
+    check(1_024, 201).await;
+    check(1_025, 413).await;
+}
+
+#[tokio::test]
 async fn a_connection_serves_many_requests_and_pipelined_ones() {
     let server = Server::start("").await;
     let mut stream = TcpStream::connect(server.address).await.unwrap();

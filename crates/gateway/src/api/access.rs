@@ -6,7 +6,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use dalston_protocol::ApiError;
-use http::HeaderMap;
+use http::{HeaderMap, Method};
 
 use super::Failure;
 use crate::{
@@ -21,13 +21,20 @@ pub(super) enum Access {
     Public,
     /// Whoever has one of these scopes.
     AnyOf(&'static [Scope]),
-    /// The handler asks [`caller`] itself, because it can say no in a better way than HTTP.
+    /// The handler of GET asks [`caller`] itself, because it can say no in a better way than HTTP.
     Checked,
 }
 
 /// Lets a request through or answers it. Behind it, the [`Principal`] is in the request.
 pub(super) async fn check(State((app, access)): State<(App, Access)>, mut request: Request, next: Next) -> Response {
-    let Access::AnyOf(scopes) = access else { return next.run(request).await };
+    let asks_itself = matches!(*request.method(), Method::GET | Method::HEAD);
+    let scopes = match access {
+        Access::Public => return next.run(request).await,
+        Access::Checked if asks_itself => return next.run(request).await,
+        // What is behind it is only a 405, which is also told to nobody else.
+        Access::Checked => &[],
+        Access::AnyOf(scopes) => scopes,
+    };
     let caller = caller(&app, request.headers(), &[]).and_then(|caller| allow(caller, scopes));
     match caller {
         Ok(caller) => {

@@ -13,7 +13,7 @@ use axum::{
 use dalston_protocol::{ApiError, ErrorCode, RequestId};
 use dalston_telemetry::{Span, TraceContext, key};
 use futures_util::FutureExt;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
 use tokio::time::timeout;
 use tracing::{Instrument, debug, error, info};
 
@@ -79,6 +79,9 @@ pub(super) async fn observe(State(app): State<App>, mut request: Request, next: 
 
 /// A panic is an answer like any other: it must not take the connection's other requests along.
 async fn answer(request: Request, next: Next) -> Response {
+    if let Err(error) = has_host(&request) {
+        return Failure(error).into_response();
+    }
     AssertUnwindSafe(next.run(request)).catch_unwind().await.unwrap_or_else(|_panic| {
         error!("a handler panicked");
         Failure(ApiError::new(ErrorCode::Internal, "the server failed")).into_response()
@@ -91,6 +94,15 @@ pub(super) async fn in_time(State(limit): State<Duration>, request: Request, nex
         let message = format!("no answer within {} s; try again", limit.as_secs_f64());
         Failure(ApiError::new(ErrorCode::NoCapacity, message).retry_after(1.0)).into_response()
     })
+}
+
+/// RFC 9112 §3.2.
+fn has_host(request: &Request) -> Result<(), ApiError> {
+    let hosts = request.headers().get_all(header::HOST).iter().count();
+    if request.version() != Version::HTTP_11 || hosts == 1 {
+        return Ok(());
+    }
+    Err(ApiError::param("Host", format!("{hosts} Host headers; HTTP/1.1 asks for one")))
 }
 
 /// The caller's own id, if it is safe to print, or a new one.
