@@ -121,6 +121,10 @@ impl JobStore {
         let Some(job) = edit.job(job).await? else { return Ok(()) };
         let quiet = edit.quiet_tasks(&job.id, to_millis(since)).await?;
         for mut task in quiet {
+            if job.status == JobStatus::Cancelling {
+                edit.end(&task, TaskStatus::Cancelled, None).await?;
+                continue;
+            }
             if task.status == TaskStatus::Running {
                 task.crashes += 1;
                 if edit.is_poison(&task).await? {

@@ -223,12 +223,12 @@ impl<'r> Row<'r> {
     }
 }
 
-/// What a column holds for a value of this program.
 /// A length of time as it is kept.
 pub(super) fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
+/// What a column holds for a value of this program.
 pub(super) fn to_json(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("records have string keys and no failing implementations")
 }

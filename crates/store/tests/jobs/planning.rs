@@ -1,0 +1,175 @@
+//! What the planner does to a job.
+
+use std::time::{Duration, SystemTime};
+
+use dalston_protocol::{
+    TaskId,
+    job::{JobError, JobStatus, TaskStatus},
+};
+use dalston_store::{Change, Outgoing, StoreError};
+
+use crate::{
+    fixture::{Fixture, TENANT, new_task, ready},
+    of_both_databases,
+};
+
+of_both_databases!(
+    tasks_come_back_as_they_were_given_in_order,
+    apply_is_refused_at_an_old_version,
+    whatever_happens_to_a_task_makes_a_decision_old,
+    changes_happen_all_or_not_at_all,
+    a_ready_task_is_published_with_its_trace,
+    a_status_moves_only_where_it_may,
+    a_terminal_job_leaves_no_task_open,
+    what_the_planner_learns_is_kept,
+    tasks_of_other_jobs_are_out_of_reach,
+);
+
+async fn tasks_come_back_as_they_were_given_in_order(fixture: Fixture) {
+    let job = fixture.job().await;
+    let mut given = vec![new_task("prepare", &[])];
+    for channel in 0..12 {
+        let mut task = new_task(&format!("transcribe.{channel}"), &["prepare"]);
+        task.channel = Some(channel);
+        given.push(task);
+    }
+    fixture.apply(&job.id, &given.iter().cloned().map(Change::Insert).collect::<Vec<_>>()).await;
+    let kept = fixture.store.tasks(&job.id).await.unwrap();
+    assert_eq!(kept.len(), given.len());
+    for (kept, given) in kept.into_iter().zip(given) {
+        assert_eq!((kept.status, kept.attempt, kept.failures, kept.crashes), (TaskStatus::Pending, 0, 0, 0));
+        assert_eq!((kept.id, kept.job_id, kept.node, kept.stage), (given.id, job.id.clone(), given.node, given.stage));
+        assert_eq!((kept.engine_id, kept.channel, kept.depends_on), (given.engine_id, given.channel, given.depends_on));
+        assert_eq!((kept.deadline, kept.max_attempts), (given.deadline, given.max_attempts));
+    }
+}
+
+async fn apply_is_refused_at_an_old_version(fixture: Fixture) {
+    let job = fixture.job().await;
+    let (store, other) = (&fixture.store, fixture.other_process().await);
+    let insert = |node| [Change::Insert(new_task(node, &[]))];
+    let (first, second) = (insert("a"), insert("b"));
+    let at_once = (store.apply(&job.id, job.version, &first), other.apply(&job.id, job.version, &second));
+    let (first, second) = tokio::join!(at_once.0, at_once.1);
+    assert!(first.unwrap() != second.unwrap(), "of two planners at the same version one decides");
+    assert!(!store.apply(&job.id, job.version, &insert("c")).await.unwrap());
+    assert!(!store.apply(&job.id, job.version + 2, &insert("c")).await.unwrap());
+    assert_eq!(store.tasks(&job.id).await.unwrap().len(), 1);
+    assert!(!store.apply(&dalston_protocol::JobId::generate(), 1, &[]).await.unwrap(), "there is no such job");
+}
+
+async fn whatever_happens_to_a_task_makes_a_decision_old(fixture: Fixture) {
+    let (job, task) = fixture.job_with_task().await;
+    let mut versions = vec![fixture.record(&job).await.version];
+    let attempt = fixture.start(&task).await.task.attempt;
+    versions.push(fixture.record(&job).await.version);
+    fixture.store.progress(&task, attempt, 0.5).await.unwrap();
+    assert_eq!(fixture.record(&job).await.version, versions[1], "progress decides nothing");
+    fixture.store.commit(&task, attempt, "out").await.unwrap();
+    versions.push(fixture.record(&job).await.version);
+    fixture.store.cancel(TENANT, &job).await.unwrap();
+    versions.push(fixture.record(&job).await.version);
+    assert!(versions.is_sorted_by(|a, b| a < b), "{versions:?}");
+}
+
+async fn changes_happen_all_or_not_at_all(fixture: Fixture) {
+    let before = fixture.job().await;
+    fixture.published().await;
+    let task = new_task("prepare", &[]);
+    let changes =
+        [Change::Insert(task.clone()), ready(&task.id), Change::Job { status: JobStatus::Completed, error: None }];
+    let error = fixture.store.apply(&before.id, before.version, &changes).await.unwrap_err();
+    assert!(matches!(error, StoreError::Transition { from: "pending", to: "completed", .. }), "{error}");
+    assert_eq!(fixture.store.load(&before.id).await.unwrap(), Some((before, vec![])));
+    assert_eq!(fixture.published().await, []);
+}
+
+async fn a_ready_task_is_published_with_its_trace(fixture: Fixture) {
+    let job = fixture.job().await;
+    fixture.published().await;
+    let (first, second) = (new_task("prepare", &[]), new_task("align", &["prepare"]));
+    let traceparent = Some("00-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-01".to_owned());
+    let deadline = Duration::from_secs(7);
+    let ready = Change::Ready { task: first.id.clone(), deadline, traceparent: traceparent.clone() };
+    fixture.apply(&job.id, &[Change::Insert(first.clone()), Change::Insert(second), ready]).await;
+    let request_id = job.request_id.to_string();
+    let message = Outgoing::Task {
+        task: first.id.clone(),
+        queue: "engine.prepare-engine".into(),
+        traceparent: traceparent.clone(),
+        request_id,
+    };
+    assert_eq!(fixture.published().await, [message]);
+    let kept = fixture.task(&job.id, &first.id).await;
+    assert_eq!((kept.status, kept.traceparent, kept.deadline), (TaskStatus::Ready, traceparent, deadline));
+    assert!(kept.ready_at.is_some());
+}
+
+async fn a_status_moves_only_where_it_may(fixture: Fixture) {
+    let (job, task) = fixture.job_with_task().await;
+    let version = fixture.record(&job).await.version;
+    let refused = async |change: Change| {
+        let error = fixture.store.apply(&job, version, &[change]).await.unwrap_err();
+        assert!(matches!(error, StoreError::Transition { .. }), "{error}");
+    };
+    refused(ready(&task)).await;
+    for status in TaskStatus::ALL.iter().filter(|status| !matches!(status, TaskStatus::Cancelled | TaskStatus::Failed))
+    {
+        refused(Change::Task { task: task.clone(), status: *status, error: None }).await;
+    }
+    for status in [JobStatus::Pending, JobStatus::Completed] {
+        refused(Change::Job { status, error: None }).await;
+    }
+    fixture.set(&job, JobStatus::Failed).await;
+    let version = fixture.record(&job).await.version;
+    for status in JobStatus::ALL {
+        let change = [Change::Job { status: *status, error: None }];
+        assert!(fixture.store.apply(&job, version, &change).await.is_err(), "a failed job became {status}");
+    }
+    let change = [Change::Insert(new_task("more", &[]))];
+    assert!(fixture.store.apply(&job, version, &change).await.is_err(), "a failed job got a task");
+}
+
+async fn a_terminal_job_leaves_no_task_open(fixture: Fixture) {
+    let (job, tasks) = fixture.job_with(&["a", "b", "c"]).await;
+    fixture.apply(&job, &[Change::Insert(new_task("d", &["a"]))]).await;
+    let running = fixture.start(&tasks[0]).await.task;
+    let done = fixture.start(&tasks[1]).await.task;
+    assert!(fixture.store.commit(&done.id, done.attempt, "out").await.unwrap());
+    fixture.set(&job, JobStatus::Failed).await;
+    let statuses: Vec<_> = fixture.store.tasks(&job).await.unwrap().iter().map(|task| task.status).collect();
+    let cancelled = TaskStatus::Cancelled;
+    assert_eq!(statuses, [cancelled, TaskStatus::Completed, cancelled, cancelled]);
+    assert!(!fixture.store.commit(&running.id, running.attempt, "late").await.unwrap());
+}
+
+async fn what_the_planner_learns_is_kept(fixture: Fixture) {
+    let (job, task) = fixture.job_with_task().await;
+    let work = fixture.start(&task).await;
+    fixture.store.commit(&task, work.task.attempt, "out").await.unwrap();
+    let expires = SystemTime::UNIX_EPOCH + Duration::from_millis(1_900_000_000_123);
+    let error = JobError { code: "x".into(), message: "y".into(), stage: Some("align".into()) };
+    let changes = [
+        Change::Prepared { duration: 61.25 },
+        Change::Result { key: "jobs/1/transcript.json".into() },
+        Change::Expires(Some(expires)),
+        Change::Job { status: JobStatus::Failed, error: Some(error.clone()) },
+    ];
+    fixture.apply(&job, &changes).await;
+    let kept = fixture.record(&job).await;
+    assert_eq!((kept.audio_duration, kept.result.as_deref()), (Some(61.25), Some("jobs/1/transcript.json")));
+    assert_eq!((kept.expires_at, kept.error), (Some(expires), Some(error)));
+    assert!(kept.started_at.is_some() && kept.ended_at >= kept.started_at);
+    fixture.apply(&job, &[Change::Expires(None)]).await;
+    assert_eq!(fixture.record(&job).await.expires_at, None);
+}
+
+async fn tasks_of_other_jobs_are_out_of_reach(fixture: Fixture) {
+    let (_, task) = fixture.job_with_task().await;
+    let job = fixture.job().await;
+    for task in [task, TaskId::generate()] {
+        let change = [Change::Task { task, status: TaskStatus::Cancelled, error: None }];
+        let error = fixture.store.apply(&job.id, job.version, &change).await.unwrap_err();
+        assert!(matches!(error, StoreError::NoSuchTask { .. }), "{error}");
+    }
+}
