@@ -78,7 +78,10 @@ impl Station {
         };
         let ended = attempt.process.around(work).await;
         let message = attempt.process.around(self.conclude(&attempt, ended)).await;
-        self.notify(&attempt.job.id).await;
+        let job = attempt.job.id.clone();
+        // Its span ends before anybody is told that the task has.
+        drop(attempt);
+        self.notify(&job).await;
         message
     }
 

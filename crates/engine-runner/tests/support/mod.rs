@@ -4,7 +4,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Condvar, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -169,7 +169,14 @@ impl World {
                 tokio::task::yield_now().await;
             }
         };
-        timeout(SOON, stands).await.expect("the queue comes to stand so")
+        timeout(SOON, stands).await.expect("the queue comes to stand so");
+    }
+
+    /// Reads the names of all artifacts of a job.
+    pub async fn artifacts_of(&self, job: &JobId) -> Vec<String> {
+        let listed = self.artifacts.list(&format!("jobs/{job}")).await.expect("the artifacts are there");
+        let prefix = format!("jobs/{job}/");
+        listed.into_iter().map(|(key, _)| key.trim_start_matches(&prefix).to_owned()).collect()
     }
 
     /// What the metric of ended attempts says.
@@ -274,6 +281,12 @@ where
         let info = EngineInfo { concurrency: 2, ..EngineInfo::new(id, Stage::PREPARE) };
         Self { info, process, begun: Arc::default() }
     }
+
+    /// With one task at a time.
+    pub fn alone(mut self) -> Self {
+        self.info.concurrency = 1;
+        self
+    }
 }
 
 impl<F> Engine for Does<F>
@@ -287,6 +300,23 @@ where
     fn process(&self, input: &TaskInput, ctx: &dyn TaskContext) -> Result<TaskOutput, TaskError> {
         self.begun.fetch_add(1, Ordering::SeqCst);
         (self.process)(input, ctx)
+    }
+}
+
+/// A gate that an engine waits at, until it is opened for good.
+#[derive(Clone, Default)]
+pub struct Gate(Arc<(Mutex<bool>, Condvar)>);
+
+impl Gate {
+    pub fn open(&self) {
+        *self.0.0.lock().expect("nobody panics") = true;
+        self.0.1.notify_all();
+    }
+
+    pub fn pass(&self) {
+        let shut = |open: &mut bool| !*open;
+        let open = self.0.1.wait_timeout_while(self.0.0.lock().expect("nobody panics"), SOON, shut);
+        assert!(!open.expect("nobody panics").1.timed_out(), "the gate was not opened");
     }
 }
 
