@@ -146,9 +146,13 @@ pub fn run_host_if_asked() -> Option<ExitCode> {
     if args.next()? != "engine-host" {
         return None;
     }
-    if args.next().is_some_and(|engine| engine == pocketsphinx::ENGINE_ID) {
+    let engine = args.next()?;
+    if engine == pocketsphinx::ENGINE_ID {
         let load = || pocketsphinx::PocketSphinx::load(&pocketsphinx::Settings::from_env());
         return Some(dalston_engine_host::run(load));
+    }
+    if engine == dalston_engine_prepare::ENGINE_ID {
+        return Some(dalston_engine_prepare::run());
     }
     eprintln!("error: engine-host is for the server's own use, with the name of a native engine");
     Some(ExitCode::FAILURE)

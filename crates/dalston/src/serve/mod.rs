@@ -1,6 +1,7 @@
 //! `dalston serve`: the whole server in one process.
 
 mod address_book;
+mod batch;
 pub mod engine;
 pub mod limits;
 mod signals;
@@ -24,7 +25,11 @@ use dalston_telemetry::{Metrics, Telemetry, tracers};
 use tokio::{net::TcpSocket, task::JoinHandle, time::timeout};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
-use self::{address_book::AddressBook, engine::Engine};
+use self::{
+    address_book::AddressBook,
+    batch::{Batch, Kept},
+    engine::Engine,
+};
 use crate::{
     cli::ServeArgs,
     config::{self, Config, ConfigError, Problem},
@@ -73,7 +78,7 @@ async fn serve(config: Config) -> Result<()> {
         }
         started = Started::all(&config, &metrics) => started?,
     };
-    let Started { archive, socket, engine } = started;
+    let Started { archive, kept, socket, engine } = started;
     let listener = socket.listen(BACKLOG).map_err(|error| not_listening(config.settings.bind, error))?;
     let address = listener.local_addr()?;
     let capabilities = engine.streaming.capabilities().clone();
@@ -93,8 +98,11 @@ async fn serve(config: Config) -> Result<()> {
     let sessions_over = CancellationToken::new();
     let mut worker = start_worker(worker, &registry, &router, sessions_over.clone()).await?;
 
+    let batch = Batch::start(kept, &config, engine.streaming.clone(), &metrics, shutdown.child_token());
+
     let deps = Deps { router, tracers: tracers().clone(), metrics };
     let gateway = Gateway::new(config.gateway.clone(), deps)?.with_archive(archive.clone());
+    let gateway = gateway.with_jobs(batch.jobs.clone())?;
     AddressBook { address, capabilities: &capabilities, config: &config }.print()?;
     gateway.serve(listener, shutdown.cancelled()).await?;
     sessions_over.cancel();
@@ -103,8 +111,10 @@ async fn serve(config: Config) -> Result<()> {
         tracing::warn!("sessions of the realtime worker did not end in time and are cut");
         // What is to be kept of the others is with the disk already, or as good as.
         let _ = timeout(LAST_WRITES, archive.close()).await;
+        batch.ended().await;
         return Ok(());
     };
+    batch.ended().await;
     ended.context("the realtime worker ended badly")?;
     engine.shutdown().await;
     archive.close().await.context("not every kept session reached the disk")
@@ -113,6 +123,7 @@ async fn serve(config: Config) -> Result<()> {
 /// What can be wrong, or take long, before the server serves.
 struct Started {
     archive: Archive,
+    kept: Kept,
     socket: TcpSocket,
     engine: Engine,
 }
@@ -122,9 +133,10 @@ impl Started {
     async fn all(config: &Config, metrics: &Arc<Metrics>) -> Result<Self> {
         engine::look(&config.settings)?;
         let archive = open_archive(config).await?;
+        let kept = Kept::open(config).await?;
         let socket = bind(config.settings.bind).map_err(|error| not_listening(config.settings.bind, error))?;
         let engine = engine::start(&config.settings, metrics).await?;
-        Ok(Self { archive, socket, engine })
+        Ok(Self { archive, kept, socket, engine })
     }
 }
 

@@ -1,0 +1,121 @@
+//! The batch side of the server: jobs in a database and a folder, their orchestrator and their engines in this process.
+
+use std::{num::NonZeroUsize, sync::Arc, time::Duration};
+
+use anyhow::{Context, Result};
+use dalston_broker::{Broker, InProcessBroker};
+use dalston_engine_prepare::{Limits, Prepare};
+use dalston_engine_runner::{Runner, RunnerSettings};
+use dalston_engine_sdk::{Profile, StreamingEngine, batch};
+use dalston_engine_utterances::{Settings as UtteranceSettings, Utterances};
+use dalston_gateway::{JobSettings, Jobs};
+use dalston_orchestrator::{Orchestrator, Settings, pipeline::Pipeline};
+use dalston_store::{Artifacts, JobStore};
+use dalston_telemetry::{Metrics, tracers};
+use tokio::{task::JoinSet, time::timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+
+/// Jobs, kept and done.
+pub struct Batch {
+    /// What the gateway serves.
+    pub jobs: Jobs,
+    /// The orchestrator and a runner for each engine.
+    tasks: JoinSet<Result<()>>,
+    stop: CancellationToken,
+}
+
+/// Jobs as they are kept, before anything is done about them.
+pub struct Kept {
+    store: JobStore,
+    artifacts: Artifacts,
+}
+
+impl Kept {
+    /// Opens what is kept, so that what is wrong with it is known before an address is taken.
+    ///
+    /// # Errors
+    /// When the database or the folder cannot be used.
+    pub async fn open(config: &Config) -> Result<Self> {
+        let database = config.data_dir.join("jobs.db");
+        let store = JobStore::open(&format!("sqlite:{}", database.display())).await;
+        let store = store.with_context(|| format!("cannot keep jobs in {}", database.display()))?;
+        let folder = config.data_dir.join("artifacts");
+        let artifacts =
+            Artifacts::local(&folder).with_context(|| format!("cannot keep files in {}", folder.display()))?;
+        Ok(Self { store, artifacts })
+    }
+}
+
+impl Batch {
+    /// Begins to work on what is open.
+    pub fn start(
+        kept: Kept,
+        config: &Config,
+        engine: Arc<dyn StreamingEngine>,
+        metrics: &Arc<Metrics>,
+        stop: CancellationToken,
+    ) -> Self {
+        let Kept { store, artifacts } = kept;
+        let broker: Arc<dyn Broker> = Arc::new(InProcessBroker::default());
+        let engines = engines(engine);
+        let infos: Vec<batch::EngineInfo> = engines.iter().map(|engine| engine.info()).collect();
+        let mut tasks = JoinSet::new();
+        let orchestrator = Orchestrator::new(
+            store.clone(),
+            artifacts.clone(),
+            broker.clone(),
+            Pipeline::new(infos.clone()),
+            tracers().clone(),
+            metrics.clone(),
+            // The database is this process's own.
+            Settings { alone: true, ..Settings::default() },
+        );
+        let stopped = stop.clone();
+        tasks.spawn(async {
+            orchestrator.run(stopped).await;
+            Ok(())
+        });
+        for engine in engines {
+            let name = engine.info().engine_id;
+            let settings = RunnerSettings {
+                drain: Duration::from_secs(10),
+                grace: Duration::from_secs(5),
+                ..RunnerSettings::new(config.data_dir.join("scratch").join(&name))
+            };
+            let (store, artifacts, broker) = (store.clone(), artifacts.clone(), broker.clone());
+            let runner = Runner::new(engine, store, artifacts, broker, tracers().clone(), metrics.clone(), settings);
+            let stopped = stop.clone();
+            tasks.spawn(async move { runner.run(stopped).await.with_context(|| format!("the runner of {name}")) });
+        }
+        let jobs = Jobs { store, artifacts, broker, engines: infos, settings: JobSettings::default() };
+        Self { jobs, tasks, stop }
+    }
+
+    /// Waits until it has ended, which it begins to do at shutdown: no task is claimed any more, and what runs may go on for
+    /// a while. What is not done by then is taken up again at the next start.
+    pub async fn ended(mut self) {
+        /// What the engines have to stop, and a little more for what they leave.
+        const LONGEST: Duration = Duration::from_secs(20);
+        self.stop.cancel();
+        let all = async {
+            while let Some(ended) = self.tasks.join_next().await {
+                if let Err(error) = ended.map_err(anyhow::Error::from).flatten() {
+                    tracing::error!(error = format!("{error:#}"), "a part of the batch side ended badly");
+                }
+            }
+        };
+        if timeout(LONGEST, all).await.is_err() {
+            tracing::warn!("tasks did not end in time; they are taken up again at the next start");
+        }
+        self.jobs.store.close().await;
+    }
+}
+
+/// The engines of the pipeline.
+fn engines(recogniser: Arc<dyn StreamingEngine>) -> Vec<Arc<dyn batch::Engine>> {
+    let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    let utterances = UtteranceSettings { profile: Profile::default(), parallel: cores, ..UtteranceSettings::default() };
+    vec![Arc::new(Prepare::new(Limits::default())), Arc::new(Utterances::new(recogniser, utterances))]
+}
