@@ -130,7 +130,7 @@ impl Orchestrator {
         if applied {
             self.broker.notify(&topic(&job.id)).await?;
             if let Some(status) = ended {
-                self.ended(job, status).await?;
+                handle.around(self.ended(job, status)).await?;
             }
         }
         Ok(())
@@ -182,7 +182,7 @@ impl Orchestrator {
         drop(mark);
         if applied {
             self.broker.notify(&topic(&job.id)).await?;
-            self.ended(job, JobStatus::Completed).await?;
+            handle.around(self.ended(job, JobStatus::Completed)).await?;
         }
         Ok(())
     }
