@@ -26,11 +26,6 @@ pub(crate) async fn audio(
 ) -> Result<Response, Failure> {
     let batch = batch(&app)?;
     let job = batch.job(&caller.tenant(), &job_id(&id)?).await?;
-    let has_gone = batch.artifacts.list(&job.source.key).await.map_err(no_artifact)?.is_empty();
-    if has_gone {
-        let message = "the audio is not kept: the job has ended and did not ask for it (retention)";
-        return Err(Failure(ApiError::new(ErrorCode::NotFound, message)));
-    }
     let (bytes, stream) = batch.artifacts.stream(&job.source.key).await.map_err(no_artifact)?;
     let name = job.source.file_name.as_deref().unwrap_or_default();
     let mut answer = match wanted(&headers, bytes) {

@@ -120,12 +120,12 @@ async fn upload(
 }
 
 fn source_key(id: &JobId) -> String {
-    format!("{}source", prefix(id))
+    format!("{}/source", prefix(id))
 }
 
 /// Everything that belongs to a job.
 pub(super) fn prefix(id: &JobId) -> String {
-    format!("jobs/{id}/")
+    format!("jobs/{id}")
 }
 
 /// An upload that is whole and says what is to be done with it.

@@ -1,5 +1,7 @@
 //! The fields of the form with which a job is asked for: one table for who reads them and for who describes them.
 
+use serde_json::{Map, Value, json};
+
 /// One field of the form.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Field {
@@ -54,6 +56,28 @@ pub(crate) const FIELDS: &[Field] = &[
     field("timestamp_granularities[]", Kind::OneOf(&["segment", "word"]), "OpenAI's way: for verbose_json"),
     field("stream", Kind::Bool, "OpenAI's way: only false"),
 ];
+
+/// The form as OpenAPI describes it.
+pub(crate) fn form_schema() -> Value {
+    let properties: Map<String, Value> = FIELDS.iter().map(|field| (field.name.into(), schema(field))).collect();
+    json!({ "type": "object", "properties": properties, "required": ["file"], "additionalProperties": false })
+}
+
+fn schema(field: &Field) -> Value {
+    let mut schema = match field.kind {
+        Kind::File => json!({ "type": "string", "contentMediaType": "application/octet-stream" }),
+        Kind::Text => json!({ "type": "string" }),
+        Kind::Bool => json!({ "type": "boolean" }),
+        Kind::Integer(least, most) => json!({ "type": "integer", "minimum": least, "maximum": most }),
+        Kind::OneOf(words) => json!({ "type": "string", "enum": words }),
+        Kind::Number => json!({ "type": "number", "minimum": 0, "maximum": 1 }),
+    };
+    if may_repeat(field.name) {
+        schema = json!({ "type": "array", "items": schema });
+    }
+    schema["description"] = field.about.into();
+    schema
+}
 
 #[cfg(test)]
 mod tests {

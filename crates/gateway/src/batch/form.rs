@@ -64,7 +64,7 @@ impl Incoming<'_> {
             Ok(read) => read,
             Err(_) => Err(too_slow(format!("the upload took more than {} s", limit.as_secs_f64()))),
         };
-        if read.is_err() {
+        if read.as_ref().is_err_and(|error| error.code != ErrorCode::ClientIdle) {
             drop(reader);
             // Whoever sends more or slower has to do without the answer.
             let _ = timeout(LINGER, tap.drain(LINGER_BYTES)).await;

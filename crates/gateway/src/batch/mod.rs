@@ -36,7 +36,7 @@ pub(crate) use self::{
     audio::audio,
     create::create,
     events::events,
-    fields::{FIELDS, Field},
+    fields::form_schema,
     list::list,
     manage::{cancel, delete, rename, retry},
     openai::Dialect,
@@ -120,6 +120,10 @@ fn unreadable(error: StoreError) -> Failure {
 /// A part of what a job wrote has gone, or cannot be read.
 #[expect(clippy::needless_pass_by_value, reason = "stands in map_err")]
 fn no_artifact(error: StoreError) -> Failure {
+    if let StoreError::NoArtifact { .. } = error {
+        let message = "this is not kept any more: the job did not ask for it (retention)";
+        return Failure(ApiError::new(ErrorCode::NotFound, message));
+    }
     tracing::error!(%error, "an artifact cannot be read");
     Failure(ApiError::new(ErrorCode::Unavailable, "what was stored for this job cannot be read now"))
 }

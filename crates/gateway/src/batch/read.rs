@@ -76,10 +76,8 @@ pub(crate) async fn export(
     let batch = batch(&app)?;
     let job = batch.job(&caller.tenant(), &job_id(&id)?).await?;
     let transcript = transcript(batch, &job).await?;
-    let body = render(&transcript, format, layout).map_or_else(
-        || serde_json::to_string_pretty(&transcript).expect("a transcript has a form in JSON"),
-        |text| text,
-    );
+    let body = render(&transcript, format, layout)
+        .unwrap_or_else(|| serde_json::to_string_pretty(&transcript).expect("a transcript has a form in JSON"));
     let name = format!("attachment; filename=\"{}.{}\"", job.id, format.as_str());
     let headers = [(header::CONTENT_TYPE, format.content_type().to_owned()), (header::CONTENT_DISPOSITION, name)];
     Ok((headers, body).into_response())

@@ -1,7 +1,5 @@
 //! What a request asks for, out of the fields of its form. Pure.
 
-use std::str::FromStr;
-
 use dalston_engine_sdk::batch::{EngineInfo, Stage};
 use dalston_protocol::{
     ApiError, ErrorCode,
@@ -90,10 +88,7 @@ impl<'a> Request<'a> {
             "timestamps_granularity" => parameters.timestamps_granularity = granularity(value),
             "speaker_detection" => parameters.speaker_detection = speakers(value),
             "num_speakers" => parameters.num_speakers = value.parse().ok(),
-            "retention" => {
-                parameters.retention = number(name, value)
-                    .and_then(|days: i32| Retention::try_from(days).map_err(|message| ApiError::param(name, message)))?
-            }
+            "retention" => parameters.retention = retention(value)?,
             "name" => self.asked.name = Some(job_name(value)?),
             "wait" => self.asked.wait = is_true(value),
             "response_format" => self.format = Some(value.parse()?),
@@ -222,8 +217,9 @@ fn check(field: &Field, value: &str) -> Result<(), ApiError> {
     }
 }
 
-fn number<T: FromStr>(name: &str, value: &str) -> Result<T, ApiError> {
-    value.parse().map_err(|_| ApiError::param(name, format!("{name}={} is not a number that fits", shown(value))))
+fn retention(value: &str) -> Result<Retention, ApiError> {
+    let days: i32 = value.parse().map_err(|_| ApiError::param("retention", "retention is a number of days"))?;
+    Retention::try_from(days).map_err(|message| ApiError::param("retention", message))
 }
 
 /// `true` and `false` in any case, as some clients' languages print them.

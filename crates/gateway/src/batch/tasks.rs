@@ -52,7 +52,7 @@ pub(crate) async fn artifact(
     if !written(batch, &task).await?.iter().any(|artifact| artifact.name == name) {
         return Err(Failure(ApiError::new(ErrorCode::NotFound, "the task has written nothing of this name")));
     }
-    let (bytes, stream) = batch.artifacts.stream(&format!("{}{name}", folder(&task))).await.map_err(no_artifact)?;
+    let (bytes, stream) = batch.artifacts.stream(&format!("{}/{name}", folder(&task))).await.map_err(no_artifact)?;
     let kind = if name.ends_with(".json") { "application/json" } else { "application/octet-stream" };
     let headers = [
         (header::CONTENT_TYPE, kind.to_owned()),
@@ -73,13 +73,15 @@ async fn find(batch: &Batch, caller: &Principal, id: &str, task: &str) -> Result
 }
 
 fn folder(task: &TaskRecord) -> String {
-    format!("{}{}/", prefix(&task.job_id), task.node)
+    format!("{}/{}", prefix(&task.job_id), task.node)
 }
 
 async fn written(batch: &Batch, task: &TaskRecord) -> Result<Vec<Artifact>, Failure> {
     let folder = folder(task);
     let listed = batch.artifacts.list(&folder).await.map_err(no_artifact)?;
-    let named = listed.into_iter().filter_map(|(key, bytes)| Some((key.strip_prefix(&folder)?.to_owned(), bytes)));
+    let named = listed
+        .into_iter()
+        .filter_map(|(key, bytes)| Some((key.strip_prefix(&folder)?.strip_prefix('/')?.to_owned(), bytes)));
     let mut artifacts: Vec<_> = named.map(|(name, bytes)| Artifact { name, bytes }).collect();
     artifacts.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(artifacts)

@@ -3,12 +3,13 @@
 #![allow(dead_code, reason = "each test binary uses its own part")]
 #![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
 
+pub mod jobs;
 pub mod wire;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use dalston_engine_sdk::{Capabilities, Languages};
-use dalston_gateway::{Deps, Gateway, GatewayConfig};
+use dalston_gateway::{Deps, Gateway, GatewayConfig, Jobs};
 use dalston_protocol::{
     Close, WorkerId,
     realtime::{FinalCause, ServerMessage, SessionEnd, SessionInfo, TranscriptFinal},
@@ -48,6 +49,10 @@ impl Server {
     }
 
     pub async fn with(config: GatewayConfig, tracers: Tracers, capacity: usize) -> Self {
+        Self::serving(config, tracers, capacity, None).await
+    }
+
+    pub async fn serving(config: GatewayConfig, tracers: Tracers, capacity: usize, jobs: Option<Jobs>) -> Self {
         // Tests hold a worker for as long as they like without sending its heartbeats.
         let times = RegistryTimes { worker_ttl: Duration::from_secs(3_600), forget_after: Duration::from_secs(7_200) };
         let registry: Arc<dyn Registry> = Arc::new(InProcessRegistry::new(times));
@@ -61,7 +66,10 @@ impl Server {
         router.links().insert(worker_id.clone(), Arc::new(link));
 
         let deps = Deps { router: Arc::new(router), tracers, metrics: metrics.clone() };
-        let gateway = Gateway::new(config, deps).expect("the test's settings are allowed");
+        let mut gateway = Gateway::new(config, deps).expect("the test's settings are allowed");
+        if let Some(jobs) = jobs {
+            gateway = gateway.with_jobs(jobs).expect("the test's settings are allowed");
+        }
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();

@@ -44,7 +44,8 @@ fn timed(words: &[Word], layout: Layout) -> Vec<Cue> {
                 cue.end = word.end;
             }
             None => {
-                cues.push(Cue { start: word.start, end: word.end, voice: None, lines: wrapped(&word.text, layout) })
+                let lines = wrapped(&word.text, layout);
+                cues.push(Cue { start: word.start, end: word.end, voice: None, lines });
             }
         }
     }

@@ -1,3 +1,0 @@
-pub(super) async fn document() -> &'static str {
-    "{}"
-}

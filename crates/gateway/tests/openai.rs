@@ -1,0 +1,133 @@
+//! What OpenAI's clients send and what they read back.
+
+#![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
+
+mod support;
+
+use std::{sync::Arc, time::Duration};
+
+use dalston_gateway::JobSettings;
+use dalston_protocol::job::JobStatus;
+use dalston_telemetry::Tracers;
+use support::{
+    LONG, config,
+    jobs::{BatchServer, Form, JOBS, heard},
+    wire::Answer,
+};
+use tokio::{io::AsyncWriteExt, time::timeout};
+
+async fn start(max_wait: Duration) -> Arc<BatchServer> {
+    let settings = JobSettings { max_wait, ..JobSettings::default() };
+    Arc::new(BatchServer::with(config(""), settings, Tracers::off()).await)
+}
+
+/// Posts and does the work.
+async fn answered(form: Form) -> Answer {
+    let server = start(LONG).await;
+    let posting = tokio::spawn({
+        let server = server.clone();
+        async move { server.post(&form).await }
+    });
+    let id = server.worker.next_job("anonymous").await;
+    server.worker.complete(&id, &heard()).await;
+    posting.await.unwrap()
+}
+
+fn whisper() -> Form {
+    Form::of(b"audio").field("model", "whisper-1")
+}
+
+#[tokio::test]
+async fn every_response_format_has_its_shape() {
+    let json = answered(whisper()).await;
+    assert_eq!((json.status, &json.json()["text"]), (200, &"go forward ten meters".into()));
+    assert_eq!(json.json()["usage"]["seconds"], 2);
+    let text = answered(whisper().field("response_format", "text")).await;
+    assert_eq!(
+        (&*text.body, text.header("content-type")),
+        ("go forward ten meters\n", Some("text/plain; charset=utf-8"))
+    );
+    let srt = answered(Form::of(b"a").field("response_format", "srt")).await;
+    assert!(srt.body.starts_with("1\n00:00:00,000 --> 00:00:01,000\n"), "{srt:?}");
+    let vtt = answered(whisper().field("response_format", "vtt")).await;
+    assert!(vtt.body.starts_with("WEBVTT\n\n"), "{vtt:?}");
+}
+
+#[tokio::test]
+async fn verbose_json_has_what_its_granularities_ask_for() {
+    let check = async |granularities: &[&str], words: bool, segments: bool| {
+        let mut form = whisper().field("response_format", "verbose_json").field("temperature", "0.2");
+        for granularity in granularities {
+            form = form.field("timestamp_granularities[]", granularity);
+        }
+        let answer = answered(form).await.json();
+        assert_eq!(
+            (&answer["task"], &answer["language"], answer["duration"].as_f64()),
+            (&"transcribe".into(), &"en".into(), Some(2.0))
+        );
+        assert_eq!((answer.get("words").is_some(), answer.get("segments").is_some()), (words, segments));
+        answer
+    };
+    let answer = check(&[], false, true).await;
+    assert_eq!((&answer["segments"][1]["id"], &answer["segments"][1]["text"]), (&1.into(), &"ten meters".into()));
+    assert!(answer["segments"][0]["avg_logprob"].as_f64().unwrap() < 0.0);
+    let answer = check(&["word"], true, false).await;
+    assert_eq!(answer["words"][3]["word"], "meters");
+    check(&["word", "segment"], true, true).await;
+}
+
+#[tokio::test]
+async fn errors_have_openais_shape() {
+    let server = start(Duration::from_millis(50)).await;
+    let check = async |form: Form, status: u16, kind: &str, code: &str, param: Option<&str>| {
+        let answer = server.post(&form).await;
+        assert_eq!(answer.status, status, "{answer:?}");
+        let error = &answer.json()["error"];
+        assert_eq!(
+            (&error["type"], &error["code"], error["param"].as_str()),
+            (&kind.into(), &code.into(), param),
+            "{error}"
+        );
+        assert!(error["message"].is_string());
+    };
+    check(whisper().field("temperature", "7"), 400, "invalid_request_error", "invalid_parameter", Some("temperature"))
+        .await;
+    check(whisper().field("stream", "true"), 400, "invalid_request_error", "invalid_parameter", Some("stream")).await;
+    check(Form::default().field("model", "whisper-1"), 400, "invalid_request_error", "invalid_parameter", Some("file"))
+        .await;
+    check(whisper().field("language", "de"), 404, "invalid_request_error", "language_not_supported", Some("language"))
+        .await;
+    check(whisper(), 504, "server_error", "timeout", None).await;
+}
+
+#[tokio::test]
+async fn a_job_that_fails_is_an_error() {
+    let server = start(LONG).await;
+    let posting = tokio::spawn({
+        let server = server.clone();
+        async move { server.post(&whisper()).await }
+    });
+    let id = server.worker.next_job("anonymous").await;
+    let task = server.worker.begin(&id).await;
+    server.worker.fail(&task, "unsupported_audio", "this is not audio").await;
+    let answer = posting.await.unwrap();
+    let error = &answer.json()["error"];
+    assert_eq!((answer.status, &error["code"]), (422, &"job_failed".into()));
+    assert!(error["message"].as_str().unwrap().contains("this is not audio"), "{error}");
+}
+
+#[tokio::test]
+async fn the_job_of_a_client_that_has_gone_is_cancelled() {
+    let server = start(LONG).await;
+    let form = whisper();
+    let mut stream = server.request(&format!("POST {JOBS}"), &form.content_type(), form.body().len(), "").await;
+    stream.write_all(&form.body()).await.unwrap();
+    let id = server.worker.next_job("anonymous").await;
+    drop(stream);
+    let cancelled = async {
+        while server.worker.job(&id).await.0.status != JobStatus::Cancelled {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(LONG, cancelled).await.expect("it goes on");
+}
