@@ -27,6 +27,8 @@ mod database;
 mod edit;
 mod outbox;
 mod owning;
+#[cfg(test)]
+mod plans;
 mod reading;
 mod record;
 mod row;

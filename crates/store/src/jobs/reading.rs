@@ -47,7 +47,7 @@ pub struct DeadTask {
 }
 
 /// By the primary key.
-const JOB: &str = concat!("SELECT ", job_columns!(""), " FROM jobs WHERE id = $1");
+pub(super) const JOB: &str = concat!("SELECT ", job_columns!(""), " FROM jobs WHERE id = $1");
 /// By `tasks_by_job`.
 pub(super) const TASKS_OF_JOB: &str =
     concat!("SELECT ", task_columns!(""), " FROM tasks WHERE job_id = $1 ORDER BY position LIMIT $2");
@@ -55,15 +55,14 @@ pub(super) const TASKS_OF_JOB: &str =
 pub(super) const LIST: &str = concat!(
     "SELECT ",
     job_columns!(""),
-    " FROM jobs WHERE tenant = $1 AND created_at >= $2 AND (created_at, id) < ($3, $4) ",
-    "ORDER BY created_at DESC, id DESC LIMIT $5",
+    " FROM jobs WHERE tenant = $1 AND (created_at, id) < ($2, $3) ORDER BY created_at DESC, id DESC LIMIT $4",
 );
-/// By `jobs_by_status`.
+/// By `jobs_by_status`. With a lower bound in time, too, SQLite would take the other index and skip what does not match.
 pub(super) const LIST_OF_STATUS: &str = concat!(
     "SELECT ",
     job_columns!(""),
-    " FROM jobs WHERE tenant = $1 AND created_at >= $2 AND (created_at, id) < ($3, $4) ",
-    "AND status = $6 ORDER BY created_at DESC, id DESC LIMIT $5",
+    " FROM jobs WHERE tenant = $1 AND status = $5 AND (created_at, id) < ($2, $3) ",
+    "ORDER BY created_at DESC, id DESC LIMIT $4",
 );
 /// By `jobs_by_status`, then `tasks_by_job`.
 pub(super) const DEAD: &str = concat!(
@@ -120,19 +119,17 @@ impl JobStore {
     pub async fn list(&self, tenant: &str, query: ListQuery) -> Result<JobPage, StoreError> {
         let before = query.cursor.as_deref().map_or(Ok(Cursor::START), str::parse)?;
         let limit = query.limit.clamp(1, MAX_PAGE);
-        let since = query.since.map_or(0, to_millis);
         let of_all = if query.status.is_some() { LIST_OF_STATUS } else { LIST };
         // One more than asked for tells whether there is a next page.
-        let mut select = sqlx::query(of_all)
-            .bind(tenant)
-            .bind(since)
-            .bind(before.created_at)
-            .bind(before.id)
-            .bind(i64::from(limit) + 1);
+        let mut select =
+            sqlx::query(of_all).bind(tenant).bind(before.created_at).bind(before.id).bind(i64::from(limit) + 1);
         if let Some(status) = query.status {
             select = select.bind(status.as_str());
         }
         let mut jobs = self.all(select, row::job).await?;
+        // What comes behind the first that is too old is older still.
+        let is_older = |job: &JobRecord| query.since.is_some_and(|since| to_millis(job.created_at) < to_millis(since));
+        jobs.truncate(jobs.iter().position(is_older).unwrap_or(jobs.len()));
         let has_more = jobs.len() > limit as usize;
         jobs.truncate(limit as usize);
         let next_cursor = jobs.last().filter(|_| has_more).map(|last| Cursor::after(last).to_string());

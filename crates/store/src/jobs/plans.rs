@@ -1,0 +1,39 @@
+//! How the database finds what it is asked for: the cost of a job must not grow with the number that is kept.
+
+use sqlx::{AssertSqlSafe, Row as _};
+
+use super::{
+    JobStore,
+    outbox::DUE,
+    reading::{DEAD, EXPIRED, JOB, LIST, LIST_OF_STATUS, OPEN, TASKS_OF_JOB},
+};
+
+#[tokio::test]
+async fn each_query_goes_by_its_index() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = JobStore::open(&format!("sqlite:{}", folder.path().join("jobs.db").display())).await.unwrap();
+    let cases: [(&str, &[&str]); 8] = [
+        (JOB, &["SEARCH jobs USING INDEX sqlite_autoindex_jobs_1 (id=?)"]),
+        (LIST, &["SEARCH jobs USING INDEX jobs_by_tenant (tenant=? AND (created_at,id)<(?,?))"]),
+        (LIST_OF_STATUS, &["SEARCH jobs USING INDEX jobs_by_status (tenant=? AND status=? AND (created_at,id)<(?,?))"]),
+        (
+            DEAD,
+            &[
+                "SEARCH jobs USING INDEX jobs_by_status (tenant=? AND status=?)",
+                "SEARCH tasks USING INDEX tasks_by_job (job_id=?)",
+                // Within one job.
+                "USE TEMP B-TREE FOR LAST TERM OF ORDER BY",
+            ],
+        ),
+        (TASKS_OF_JOB, &["SEARCH tasks USING INDEX tasks_by_job (job_id=?)"]),
+        (OPEN, &["SEARCH jobs USING INDEX jobs_open (touched_at<?)"]),
+        (EXPIRED, &["SEARCH jobs USING INDEX jobs_expiring (expires_at>? AND expires_at<?)"]),
+        (DUE, &["SEARCH outbox USING INDEX outbox_due (due_at<?)"]),
+    ];
+    for (sql, expected) in cases {
+        let explained = sqlx::query(AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}")));
+        let rows = explained.fetch_all(store.database.reader()).await.unwrap();
+        let plan: Vec<String> = rows.iter().map(|row| row.get("detail")).collect();
+        assert_eq!(plan, expected, "{sql}");
+    }
+}
