@@ -14,8 +14,6 @@
 //! # Ok(()) }
 //! ```
 
-#![forbid(unsafe_code)]
-
 mod api;
 pub mod auth;
 mod batch;

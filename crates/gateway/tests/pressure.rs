@@ -119,6 +119,34 @@ async fn a_client_that_reads_nothing_is_4408_and_the_worker_hears_of_it() {
 }
 
 #[tokio::test]
+async fn a_client_that_reads_a_little_at_a_time_is_not_taken_for_one_that_reads_nothing() {
+    const LITTLE: usize = 500;
+    let mut server = Server::start("[stream]\nwrite_timeout = 1").await;
+    // A small window: what is read is soon made room for. Ten thousand bytes a second are read, and our kernel takes more only
+    // when a third of its own buffer is free, which is a matter of several seconds.
+    let mut client = server.connect_raw_with_window(4_096).await;
+    let mut session = server.session().await;
+    let text = "word ".repeat(2_000);
+    // Ends when the worker hears that the client is given up.
+    let feeding = tokio::spawn(async move {
+        for n in 0.. {
+            let event = FromWorker::Event(Box::new(transcript(n, &text)));
+            tokio::select! {
+                _ = session.channel.to_client.send(event) => {}
+                _ = session.channel.from_client.recv() => return,
+            }
+        }
+    });
+    let mut little = [0; LITTLE];
+    for _ in 0..100 {
+        client.read_exact(&mut little).await.expect("it is still sent to");
+        sleep(Duration::from_millis(50)).await;
+    }
+    assert!(!feeding.is_finished(), "the session was ended");
+    feeding.abort();
+}
+
+#[tokio::test]
 async fn a_client_that_reads_slowly_gets_every_final_in_order_and_the_newest_partial() {
     let mut server = Server::start("").await;
     let mut client = server.connect_raw("").await;

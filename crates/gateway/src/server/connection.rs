@@ -17,6 +17,8 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
 };
 
+use super::outstanding::outstanding;
+
 /// Connections beyond the limit that may still ask plain questions, such as whether the server lives.
 const RESERVE: usize = 32;
 /// What the kernel keeps of a session each way (Linux doubles it); on its own it would grow to many megabytes. Out:
@@ -114,9 +116,11 @@ impl Connection {
         let _ = SockRef::from(&self.stream).shutdown(Shutdown::Write);
     }
 
-    /// Bytes that the kernel has taken so far: a client that reads, however slowly, makes it grow.
-    pub(crate) fn sent(&self) -> u64 {
-        self.sent
+    /// Bytes that the peer's kernel has taken so far: a client that reads, however slowly, makes it grow. Ours takes the
+    /// next ones only when a third of its buffer is free again, which says little of a slow reader.
+    pub(crate) fn taken(&self) -> u64 {
+        // A socket that cannot say has failed, and then nothing more is taken.
+        outstanding(&self.stream).map_or(0, |left| self.sent.saturating_sub(left))
     }
 
     /// Bytes that the peer has sent, those that wait in the kernel among them.

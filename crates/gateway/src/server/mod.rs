@@ -7,6 +7,7 @@
 //! is left is *cut*. Then it *closes*: no more connections, and those that are left finish the request they are at.
 
 mod connection;
+mod outstanding;
 
 use std::{io, pin::pin, time::Duration};
 

@@ -104,7 +104,7 @@ impl Clock {
         self.ping_at = now + limits.ping_interval;
     }
 
-    /// The socket takes nothing; if it did `just_now`, the wait begins again.
+    /// The socket takes nothing; if the client took something `just_now`, the wait begins again.
     pub(super) fn write_blocked(&mut self, now: Instant, just_now: bool) {
         if just_now || self.stalled.is_none() {
             self.stalled = Some(now);

@@ -7,7 +7,7 @@ use futures_util::{SinkExt, StreamExt};
 use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
     time::timeout,
 };
 use tokio_tungstenite::{
@@ -43,7 +43,17 @@ impl Server {
 
     /// A WebSocket of which only the bytes are ours: nothing is read or answered by itself.
     pub async fn connect_raw(&self, query: &str) -> TcpStream {
-        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        self.upgrade_raw(TcpStream::connect(self.address).await.unwrap(), query).await
+    }
+
+    /// The same, with a receive buffer of about so many bytes.
+    pub async fn connect_raw_with_window(&self, bytes: u32) -> TcpStream {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(bytes).unwrap();
+        self.upgrade_raw(socket.connect(self.address).await.unwrap(), "").await
+    }
+
+    async fn upgrade_raw(&self, mut stream: TcpStream, query: &str) -> TcpStream {
         let head = format!(
             "GET {STREAM}{query} HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",

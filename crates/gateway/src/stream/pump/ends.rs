@@ -202,6 +202,7 @@ impl Pump<'_> {
                 let message = format!("no audio and no message for {seconds} s; `keepalive` keeps a session open");
                 self.fault(&ApiError::new(ErrorCode::ClientIdle, message), now);
             }
+            Due::WriteStalled if self.client_took_some() => self.clock.write_blocked(now, true),
             Due::WriteStalled => self.give_up_reader(cx, now),
             Due::MaxDuration => {
                 let seconds = self.limits.max_duration.unwrap_or_default().as_secs_f64();

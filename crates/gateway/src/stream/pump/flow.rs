@@ -67,13 +67,19 @@ impl Pump<'_> {
                 true
             }
             Poll::Pending => {
-                let sent = self.socket.as_ref().map_or(0, |socket| socket.get_ref().sent());
-                self.clock.write_blocked(now, sent > self.sent);
-                self.sent = sent;
+                let took_some = self.client_took_some();
+                self.clock.write_blocked(now, took_some);
                 // Nobody asks the worker while the outbox is full, so nobody would be woken.
                 was_full && !self.outbox.is_full()
             }
         }
+    }
+
+    /// Whether the client has taken something since we looked last.
+    pub(super) fn client_took_some(&mut self) -> bool {
+        let taken = self.socket.as_ref().map_or(0, |socket| socket.get_ref().taken());
+        let before = std::mem::replace(&mut self.taken, taken);
+        taken > before
     }
 
     /// Writes until nothing is left. Pending while the kernel takes nothing; meanwhile partials coalesce in the outbox.

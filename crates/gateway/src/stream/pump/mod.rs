@@ -135,8 +135,8 @@ pub(super) struct Pump<'a> {
     ping_due: bool,
     /// Something was handed to the socket and is not yet with the kernel.
     flushing: bool,
-    /// What the kernel had taken when we looked last.
-    sent: u64,
+    /// What the client's kernel had taken when we looked last.
+    taken: u64,
 
     /// `None` when the worker sees a client that is gone.
     to_worker: Option<PollSender<ToWorker>>,
@@ -194,7 +194,7 @@ impl<'a> Pump<'a> {
             parting: Parting::Not,
             ping_due: false,
             flushing: false,
-            sent: 0,
+            taken: 0,
             to_worker: None,
             from_worker: None,
             held: Held::default(),
