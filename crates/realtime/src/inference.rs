@@ -45,7 +45,7 @@ pub(crate) enum Outcome {
     /// The words so far.
     Partial { utterance: Utterance, heard: AudioTime, hypothesis: Hypothesis, took: Took },
     /// The words.
-    Final { utterance: Utterance, ended: Ended, hypothesis: Hypothesis, took: Took },
+    Final { utterance: Utterance, ended: Ended, hypothesis: Hypothesis, language: String, took: Took },
     /// The words are lost, also those that a flush was to give.
     Failed { utterance: Utterance, error: EngineError, took: Took, flush: Option<Arc<Flush>> },
     /// Nothing was open when the client flushed.
@@ -319,7 +319,8 @@ impl Inference {
         };
         match guarded(self.pace.deadline, || recognizer.finish()).await {
             Ok(hypothesis) => {
-                Some(Outcome::Final { utterance: current.utterance, ended, hypothesis, took: Took::since(began) })
+                let (utterance, language) = (current.utterance, self.options.language.clone());
+                Some(Outcome::Final { utterance, ended, hypothesis, language, took: Took::since(began) })
             }
             Err(error) => {
                 self.recognizer = None;

@@ -247,12 +247,13 @@ impl Session {
     /// Other settings from here on. A language that the model does not have keeps the old one.
     async fn configure(&mut self, update: &ConfigUpdate) -> Result<(), End> {
         let rules = self.offer.config.endpointing.updated(update).map_err(End::BadRequest)?;
+        let language = update.language().map_err(End::BadRequest)?;
         self.offer.config.endpointing = rules;
         self.ears.iter_mut().for_each(|ear| ear.set_rules(rules));
         if let Some(wanted) = update.interim_results {
             self.recognition.pace = pace(&self.shared.config, wanted);
         }
-        let refused = update.language.as_ref().and_then(|wanted| self.set_language(wanted).err());
+        let refused = language.and_then(|wanted| self.set_language(wanted).err());
         self.ears.iter().for_each(|ear| ear.set_recognition(&self.recognition));
         match refused {
             Some(error) => self.tell(ServerMessage::error(&error, true)).await,

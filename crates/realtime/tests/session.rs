@@ -255,6 +255,35 @@ async fn a_config_message_changes_the_language_of_the_next_utterance() {
 }
 
 #[tokio::test]
+async fn an_utterance_keeps_the_language_it_began_in() {
+    let stage = Stage::new(Scripted::working()).await;
+    let client = stage.open(SessionConfig { language: "en".into(), ..without_vad() }).await;
+    client.audio(noise(0.5)).await;
+    let update = ConfigUpdate { language: Some("de".into()), ..ConfigUpdate::default() };
+    client.say(ClientMessage::Config(update)).await;
+    client.audio(noise(0.5)).await;
+    client.say(ClientMessage::Flush { id: None }).await;
+    client.audio(noise(0.5)).await;
+    client.say(ClientMessage::End).await;
+    let heard = client.rest().await;
+    let languages: Vec<&str> = heard.finals().iter().map(|said| said.language.as_str()).collect();
+    assert_eq!(languages, ["en", "de"]);
+}
+
+#[tokio::test]
+async fn a_language_that_is_no_code_ends_the_session_naming_the_field() {
+    let stage = Stage::new(Scripted::working()).await;
+    for language in ["", "x y\0", &"x".repeat(1000)] {
+        let client = stage.open(without_vad()).await;
+        let update = ConfigUpdate { language: Some(language.into()), ..ConfigUpdate::default() };
+        client.say(ClientMessage::Config(update)).await;
+        let heard = client.rest().await;
+        assert_eq!(heard.close.code, CloseCode::BadRequest, "{language:?}");
+        assert!(heard.close.reason.contains("language"), "{}", heard.close.reason);
+    }
+}
+
+#[tokio::test]
 async fn a_bad_config_message_ends_the_session_naming_the_field() {
     let stage = Stage::new(Scripted::working()).await;
     let client = stage.open(without_vad()).await;

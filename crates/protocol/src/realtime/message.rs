@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::query::code;
 use crate::{ApiError, ErrorCode, RequestId, Segment, SessionId, Word};
 
 /// A text frame from the client. Audio travels in binary frames.
@@ -47,6 +48,18 @@ pub struct ConfigUpdate {
     /// Language of the next utterance.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub language: Option<String>,
+}
+
+impl ConfigUpdate {
+    /// The language wanted from the next utterance on.
+    ///
+    /// # Errors
+    /// Names the field when it cannot be a language's code, as for the parameter of the same name.
+    pub fn language(&self) -> Result<Option<&str>, ApiError> {
+        let Some(language) = &self.language else { return Ok(None) };
+        code("language", language)?;
+        Ok(Some(language))
+    }
 }
 
 impl ClientMessage {

@@ -93,7 +93,7 @@ fn boolean(name: &str, value: &str) -> Result<bool, ApiError> {
     Err(ApiError::param(name, format!("{name}={} is not allowed; true or false", shown(value))))
 }
 
-fn code(name: &str, value: &str) -> Result<String, ApiError> {
+pub(super) fn code(name: &str, value: &str) -> Result<String, ApiError> {
     let safe = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/' | ':');
     if (1..=MAX_NAME).contains(&value.len()) && value.chars().all(safe) {
         return Ok(value.into());

@@ -118,8 +118,8 @@ impl Session {
                 self.report_partial(utterance, heard, hypothesis, took);
                 Ok(())
             }
-            Outcome::Final { utterance, ended, hypothesis, took } => {
-                self.report_final(utterance, ended, hypothesis, took).await
+            Outcome::Final { utterance, ended, hypothesis, language, took } => {
+                self.report_final(utterance, ended, hypothesis, language, took).await
             }
             Outcome::Failed { utterance, error, took, flush } => {
                 self.report_failure(utterance, error, took).await?;
@@ -155,6 +155,7 @@ impl Session {
         utterance: Utterance,
         ended: Ended,
         hypothesis: Hypothesis,
+        language: String,
         took: Took,
     ) -> Result<(), End> {
         self.told.failures_in_a_row = 0;
@@ -165,7 +166,7 @@ impl Session {
             // Noise that the engine took for nothing is nothing to the client, but a flush wants its answer.
             return self.settle(ended.flush).await;
         }
-        let said = self.place(utterance, &ended, hypothesis);
+        let said = self.place(utterance, &ended, hypothesis, language);
         self.transcript.push(&said);
         self.tell(ServerMessage::Final(said)).await?;
         if let Some(flush) = &ended.flush {
@@ -183,7 +184,13 @@ impl Session {
     }
 
     /// Puts an utterance's words on the session's clock.
-    fn place(&mut self, utterance: Utterance, ended: &Ended, hypothesis: Hypothesis) -> TranscriptFinal {
+    fn place(
+        &mut self,
+        utterance: Utterance,
+        ended: &Ended,
+        hypothesis: Hypothesis,
+        language: String,
+    ) -> TranscriptFinal {
         let last_end = &mut self.told.last_end[usize::from(utterance.channel)];
         let origin = utterance.start.seconds();
         let on_clock = |seconds: f64| round_ms((origin + seconds).max(*last_end));
@@ -208,7 +215,7 @@ impl Session {
             start,
             end,
             confidence: hypothesis.confidence,
-            language: self.recognition.options.language.clone(),
+            language,
             words: if self.offer.config.word_timestamps { words } else { Vec::new() },
             channel: self.told.shown(utterance.channel),
             cause: ended.cause,
