@@ -606,6 +606,27 @@ async fn a_session_that_asks_to_be_kept_is_there_when_its_end_is_told() {
 }
 
 #[tokio::test]
+async fn a_session_that_is_kept_in_part_or_not_at_all_is_told_before_its_end() {
+    let check = async |limits: Limits, expected: &str, is_kept: bool| {
+        let folder = tempfile::tempdir().unwrap();
+        let archive = Archive::open(folder.path(), limits).await.unwrap();
+        let stage = Stage::keeping(Scripted::working(), RealtimeConfig::default(), Some(archive.clone())).await;
+        let config = SessionConfig { retention: Retention::Days(1), store_audio: true, ..without_vad() };
+        let heard = stream(&stage, config, noise(2.0), 3_200).await;
+        let end = heard.session_end().expect("it ended well");
+        let [.., ServerMessage::Warning { code, message, .. }, _] = &heard.events[..] else {
+            panic!("no warning before the end: {:?}", heard.events)
+        };
+        assert_eq!(code, expected, "{message}");
+        assert!(!message.contains('/'), "{message}");
+        assert_eq!(archive.get("test", &end.session_id).await.unwrap().is_some(), is_kept);
+        archive.close().await.unwrap();
+    };
+    check(Limits { audio_bytes: 40_000, ..Limits::default() }, "audio_lost", true).await;
+    check(Limits { backlog_bytes: 10, ..Limits::default() }, "not_kept", false).await;
+}
+
+#[tokio::test]
 async fn a_server_without_an_archive_refuses_to_keep() {
     let stage = Stage::new(Scripted::working()).await;
     let config = SessionConfig { retention: Retention::Forever, ..without_vad() };

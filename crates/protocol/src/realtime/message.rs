@@ -152,7 +152,7 @@ pub enum ServerMessage {
     /// Something the client should know; the session goes on.
     #[serde(rename = "warning")]
     Warning {
-        /// `processing_lag`, `unknown_parameter`, `audio_lost`, …
+        /// `processing_lag`, `waiting_for_stream`, `unknown_parameter`, `audio_lost`, `not_kept`.
         code: String,
         /// In words.
         message: String,

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 use dalston_engine_sdk::EngineError;
 use dalston_protocol::{ApiError, Close, CloseCode, ErrorCode, realtime::ServerMessage};
 use dalston_session_router::link::FromWorker;
-use dalston_store::SessionRecord;
+use dalston_store::{SessionRecord, SessionSummary, StoreError};
 use dalston_telemetry::{Lap, SessionOutcome, SessionTotals};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -172,16 +172,14 @@ impl Session {
             "session ended"
         );
         let whole = transcript.into_end(offer.session_id, received.seconds(), told.speech.as_secs_f64());
+        let mut last_words = Vec::with_capacity(3);
         if let Some(recording) = recording {
             let (outcome, close_code) = (reason.outcome().as_str().to_owned(), close.code);
             let record =
                 SessionRecord { outcome, close_code, end: whole.clone(), ended_at: SystemTime::now(), trace_id };
             // Before the last message, so that who has it can read what was kept. The archive bounds the wait.
-            if let Err(error) = recording.finish(record).await {
-                tracing::error!(%error, "a session was not kept");
-            }
+            last_words.extend(loss(&recording.finish(record).await).map(FromWorker::Event));
         }
-        let mut last_words = Vec::with_capacity(2);
         if reason.answers_the_rest() {
             last_words.push(FromWorker::Event(Box::new(ServerMessage::SessionEnd(whole))));
         }
@@ -234,6 +232,29 @@ impl Session {
             Err(other) => other,
         }
     }
+}
+
+/// What a client that asked for its session to be kept is told when less is.
+fn loss(kept: &Result<SessionSummary, StoreError>) -> Option<Box<ServerMessage>> {
+    let (code, message) = match kept {
+        Ok(SessionSummary { audio: Some(audio), .. }) if !audio.complete => {
+            ("audio_lost", format!("only the first {:.1} s of the audio were kept", audio.seconds))
+        }
+        Ok(_) => return None,
+        // The error may name files, which are not the client's affair.
+        Err(error) => {
+            tracing::error!(%error, "a session was not kept");
+            let certainty = if matches!(error, StoreError::TooSlow(_)) { "may not have been" } else { "was not" };
+            ("not_kept", format!("this session {certainty} kept: the server's storage failed"))
+        }
+    };
+    Some(Box::new(ServerMessage::Warning {
+        code: code.into(),
+        message,
+        lag_seconds: None,
+        warning_threshold_seconds: None,
+        hard_threshold_seconds: None,
+    }))
 }
 
 #[cfg(test)]
