@@ -127,6 +127,7 @@ impl Message for Order {
                 to.u8(match options.profile {
                     Profile::LowLatency => 1,
                     Profile::Balanced => 2,
+                    Profile::Accurate => 3,
                 });
                 to.list(&options.vocabulary, |to, term| to.text(term));
             }
@@ -145,6 +146,7 @@ impl Message for Order {
                 let profile = match from.u8()? {
                     1 => Profile::LowLatency,
                     2 => Profile::Balanced,
+                    3 => Profile::Accurate,
                     _ => return Err(Garbage),
                 };
                 let vocabulary = from.list(Reader::text)?;

@@ -25,6 +25,8 @@ pub enum Profile {
     /// A little later, with fewer errors.
     #[default]
     Balanced,
+    /// As few errors as the engine can do: for files. May take half of the audio's length, and gives way to the others.
+    Accurate,
 }
 
 /// An engine that hears live audio. One value serves all sessions of a worker.

@@ -4,10 +4,13 @@ use std::io::{self, BufReader, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 
-use dalston_engine_sdk::{EngineError, MAX_ADAPTATION, NativeModel, NativeStream, StreamOptions};
+use dalston_engine_sdk::{EngineError, MAX_ADAPTATION, NativeModel, NativeStream, Profile, StreamOptions};
 
 use super::{panics, process};
 use crate::wire::{Answer, LENGTH, MAX_FRAME, Message, Request};
+
+/// By how much a stream that is in no hurry gives way to others.
+const NICE: i32 = 10;
 
 /// How a stream's loop ends when it is not the socket's end.
 enum Stop {
@@ -35,6 +38,10 @@ pub fn run<M: NativeModel>(model: M, options: &StreamOptions, socket: OwnedFd) -
     // When memory runs out it is a stream that goes, not the host and not the server. Not allowed everywhere, not needed.
     let _unset = std::fs::write("/proc/self/oom_score_adj", "500");
     let mut socket = UnixStream::from(socket);
+    if options.profile == Profile::Accurate {
+        // Files can wait, speakers cannot. It may always be nicer.
+        let _unset = rustix::process::nice(NICE);
+    }
     let code = match serve(model, options, &mut socket) {
         Ok(()) => 0,
         Err(Stop::Engine(error)) => {

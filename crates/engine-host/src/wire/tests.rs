@@ -33,7 +33,7 @@ fn error() -> impl Strategy<Value = EngineError> {
 }
 
 fn options() -> impl Strategy<Value = StreamOptions> {
-    let profile = prop_oneof![Just(Profile::LowLatency), Just(Profile::Balanced)];
+    let profile = prop_oneof![Just(Profile::LowLatency), Just(Profile::Balanced), Just(Profile::Accurate)];
     ("[a-z]{0,8}", profile, vec(".{0,20}", 0..5)).prop_map(|(language, profile, vocabulary)| StreamOptions {
         language,
         profile,

@@ -4,6 +4,7 @@
 
 mod claims;
 mod faults;
+mod files;
 mod orphans;
 mod pool;
 mod support;
@@ -67,6 +68,9 @@ fn trials() -> Vec<Trial> {
             what_was_learned_goes_on_within_a_session_only,
             pocketsphinx_killed_in_an_utterance_still_hears_it,
             a_folder_that_is_no_model_is_refused;
+        files:
+            pocketsphinx_hears_a_file_with_the_times_of_its_words,
+            streams_killed_in_a_file_cost_no_word;
         pool:
             a_full_pool_makes_wait_and_then_says_busy,
             an_utterance_that_has_begun_has_its_stream,

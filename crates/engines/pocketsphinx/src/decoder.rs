@@ -201,11 +201,33 @@ fn arguments(installation: &Installation, profile: Profile) -> Result<Vec<CStrin
         let value = value.map_err(|_| EngineError::Rejected("a model path holds a zero byte".into()))?;
         arguments.extend([key.to_owned(), value]);
     }
-    let fixed = [c"-remove_silence", c"no", c"-maxhmmpf", c"3000", c"-maxwpf", c"10"];
-    arguments.extend(fixed.map(CStr::to_owned));
-    if profile == Profile::LowLatency {
-        // Without the second pass an utterance ends in 10 ms, not in 120.
-        arguments.extend([c"-fwdflat", c"no"].map(CStr::to_owned));
-    }
+    arguments.extend([c"-remove_silence", c"no"].map(CStr::to_owned));
+    arguments.extend(search(profile).iter().copied().map(CStr::to_owned));
     Ok(arguments)
+}
+
+/// How widely it searches.
+fn search(profile: Profile) -> &'static [&'static CStr] {
+    match profile {
+        // Without the second pass an utterance ends in 10 ms, not in 120.
+        Profile::LowLatency => &[c"-maxhmmpf", c"3000", c"-maxwpf", c"10", c"-fwdflat", c"no"],
+        Profile::Balanced => &[c"-maxhmmpf", c"3000", c"-maxwpf", c"10"],
+        // No limits but the beams, and those wider than the library's own.
+        Profile::Accurate => &[
+            c"-beam",
+            c"1e-60",
+            c"-wbeam",
+            c"1e-40",
+            c"-pbeam",
+            c"1e-60",
+            c"-lpbeam",
+            c"1e-50",
+            c"-lponlybeam",
+            c"7e-35",
+            c"-fwdflatbeam",
+            c"1e-80",
+            c"-fwdflatwbeam",
+            c"1e-40",
+        ],
+    }
 }

@@ -32,12 +32,13 @@ use decoder::Decoder;
 pub const ENGINE_ID: &str = "pocketsphinx";
 
 /// A loaded model: one decoder per profile, because nothing can be shared between decoders. The usual one is loaded at
-/// once, the other when it is first asked for.
+/// once, the others when they are first asked for.
 pub struct PocketSphinx {
     installation: Installation,
     log: bool,
     balanced: Decoder,
     low_latency: Option<Decoder>,
+    accurate: Option<Decoder>,
 }
 
 impl PocketSphinx {
@@ -49,7 +50,7 @@ impl PocketSphinx {
     pub fn load(settings: &Settings) -> Result<Self, EngineError> {
         let installation = settings.probe()?;
         let balanced = Decoder::load(&installation, Profile::Balanced, settings.log)?;
-        Ok(Self { installation, log: settings.log, balanced, low_latency: None })
+        Ok(Self { installation, log: settings.log, balanced, low_latency: None, accurate: None })
     }
 }
 
@@ -75,25 +76,35 @@ impl NativeModel for PocketSphinx {
     type Stream = PocketSphinxStream;
 
     fn prepare(&mut self, options: &StreamOptions) -> Result<(), EngineError> {
-        if options.profile == Profile::LowLatency && self.low_latency.is_none() {
-            self.low_latency = Some(Decoder::load(&self.installation, Profile::LowLatency, self.log)?);
+        let decoder = match options.profile {
+            Profile::Balanced => return Ok(()),
+            Profile::LowLatency => &mut self.low_latency,
+            Profile::Accurate => &mut self.accurate,
+        };
+        if decoder.is_none() {
+            *decoder = Some(Decoder::load(&self.installation, options.profile, self.log)?);
         }
         Ok(())
     }
 
-    fn into_stream(self, options: &StreamOptions) -> Result<PocketSphinxStream, EngineError> {
-        let mut decoder = match (options.profile, self.low_latency) {
-            (Profile::Balanced, unused) => {
+    fn into_stream(mut self, options: &StreamOptions) -> Result<PocketSphinxStream, EngineError> {
+        self.prepare(options)?;
+        let Self { balanced, low_latency, accurate, .. } = self;
+        let decoders = [
+            (Profile::Balanced, Some(balanced)),
+            (Profile::LowLatency, low_latency),
+            (Profile::Accurate, accurate),
+        ];
+        let mut chosen = None;
+        for (profile, decoder) in decoders {
+            if profile == options.profile {
+                chosen = decoder;
+            } else {
                 // Freeing a model would copy its pages into this process, which was forked to share them.
-                std::mem::forget(unused);
-                self.balanced
+                std::mem::forget(decoder);
             }
-            (Profile::LowLatency, Some(decoder)) => {
-                std::mem::forget(self.balanced);
-                decoder
-            }
-            (Profile::LowLatency, None) => Decoder::load(&self.installation, Profile::LowLatency, self.log)?,
-        };
+        }
+        let mut decoder = chosen.ok_or_else(|| EngineError::Failed("the profile's decoder is gone".to_owned()))?;
         vocabulary::apply(&mut decoder, &options.vocabulary)?;
         Ok(PocketSphinxStream::new(decoder))
     }

@@ -71,7 +71,6 @@ fn compare(expected: &[i16], found: &[i16], case: &Case, what: &str) {
     };
     let late = lag(expected, found, case.latest);
     let ratio = ratio(expected, &found[late..]);
-    println!("{what}: late {late}, {ratio:.1} dB");
     assert!(ratio >= least, "{what}: {ratio:.1} dB at {late} samples");
     let longer = found.len().abs_diff(expected.len());
     // The last packet may be padded.
