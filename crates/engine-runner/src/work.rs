@@ -124,9 +124,10 @@ impl Station {
         };
         let (engine, scope) = (self.engine.clone(), attempt.scope());
         EngineThread::spawn(format!("engine-{}", self.info.engine_id), move || {
-            let result = step.in_scope(|| scope.in_scope(|| engine.process(&input, &context)));
+            let step = Unwinds(step);
+            let result = step.0.in_scope(|| scope.in_scope(|| engine.process(&input, &context)));
             if let Err(error) = &result {
-                step.fail(error.code(), "the engine failed");
+                step.0.fail(error.code(), "the engine failed");
             }
             result
         })
@@ -152,6 +153,17 @@ impl Station {
                 step.fail("output_not_kept", "the output could not be kept");
                 failed("output_not_kept", "the output of the task could not be kept", true)
             }
+        }
+    }
+}
+
+/// A span that says so when a panic ends it.
+struct Unwinds(Span);
+
+impl Drop for Unwinds {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.fail("engine_panicked", "the engine panicked");
         }
     }
 }

@@ -9,6 +9,7 @@ use std::{
 
 use dalston_engine_sdk::batch::{TaskContext, TaskError, TaskInput, TaskOutput};
 use dalston_protocol::{JobId, TaskId};
+use dalston_store::{JobStore, engine_queue};
 use serde_json::json;
 use sqlx::{Connection, Executor, SqliteConnection};
 use support::{
@@ -171,6 +172,30 @@ async fn who_lost_a_lease_and_not_the_task_goes_on() {
     gate.open();
     world.is_done_once(&job, &task, 1).await;
     running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_cannot_reach_the_store_gives_its_messages_back() {
+    let mut world = world().await;
+    (world.settings.lease, world.settings.pause) = (SOON, Duration::from_millis(20));
+    let (job, task) = world.task("engine").await;
+    let reachable = world.store.clone();
+    let url = format!("sqlite:{}", world.folder.path().join("jobs.db").display());
+    world.store = JobStore::open(&url).await.expect("the database is there");
+    world.store.close().await;
+    world.until_queue("engine", 1, 0).await;
+    let cut_off = world.run(Does::new("engine", write));
+    // Its lease is longer than the test, so it comes back only if it is given back.
+    world.until_queue("engine", 0, 1).await;
+    let queues = [engine_queue("engine")];
+    let back = world.broker.claim(&queues, "test", SOON, SOON).await.expect("the broker answers").expect("it is back");
+    assert!(back.claim.deliveries > 1);
+    cut_off.stop().await;
+    assert!(world.broker.release(&back.claim).await.expect("the broker answers"));
+    world.store = reachable;
+    let next = world.run(Does::new("engine", write));
+    world.is_done_once(&job, &task, 1).await;
+    next.stop().await;
 }
 
 /// Runners that die at moments that nobody chose, over tasks that take no time or some.

@@ -161,12 +161,14 @@ async fn inputs_that_are_gone_fail_the_attempt_without_telling_where_they_were()
     running.stop().await;
 }
 
+type MakeOutput = fn(&Path) -> TaskOutput;
+
 /// Runs an engine that writes into its folder and gives back what `output` makes of it.
-async fn refused(limits: OutputLimits, output: fn(&Path) -> TaskOutput) -> String {
+async fn refused(limits: OutputLimits, output: MakeOutput) -> String {
     let mut world = World::new().await;
     world.settings = RunnerSettings { output: limits, ..world.settings.clone() };
     let running = world.run(Does::new("engine", move |input, _| {
-        std::fs::write(input.scratch.join("file"), "twelve bytes").unwrap();
+        std::fs::write(input.scratch.join("file"), "twelve bytes").map_err(TaskError::failed)?;
         Ok(output(&input.scratch))
     }));
     let (job, id) = world.task("engine").await;
@@ -184,7 +186,7 @@ async fn refused(limits: OutputLimits, output: fn(&Path) -> TaskOutput) -> Strin
 #[tokio::test(flavor = "multi_thread")]
 async fn an_output_is_kept_within_its_limits_only() {
     let limits = OutputLimits { files: 2, bytes: 20, result_bytes: 100 };
-    let cases: [(fn(&Path) -> TaskOutput, &str); 11] = [
+    let cases: [(MakeOutput, &str); 11] = [
         (|folder| TaskOutput::default().with_file("a.wav", folder.join("file")), "kept"),
         (
             |_| TaskOutput::default().with_file("a.wav", "/etc/hostname".into()),
