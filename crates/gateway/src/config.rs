@@ -99,8 +99,8 @@ pub struct StreamLimits {
     /// Wait for a worker to be found and to answer: 10 s. Then close 4503.
     #[serde(deserialize_with = "seconds")]
     pub allocate_timeout: Duration,
-    /// Longest silence of a worker that owes an answer (it has taken no message, or not ended after `end`): 30 s. Then
-    /// close 1011.
+    /// Longest silence of a worker that owes an answer (it has taken no message, or not ended after `end`): 60 s. Then
+    /// close 1011. Longer than the workers' own limits, or a session would be given up that is about to be answered.
     #[serde(deserialize_with = "seconds")]
     pub worker_timeout: Duration,
     /// Longest session: none by default, since captions of a channel go on for ever. Then what was received is
@@ -123,7 +123,7 @@ impl Default for StreamLimits {
             write_timeout: Duration::from_secs(10),
             close_timeout: Duration::from_secs(5),
             allocate_timeout: Duration::from_secs(10),
-            worker_timeout: Duration::from_secs(30),
+            worker_timeout: Duration::from_secs(60),
             max_duration: None,
             sessions_per_key: None,
         }

@@ -4,8 +4,8 @@ mod support;
 
 use std::time::Duration;
 
-use dalston_protocol::{CloseCode, realtime::ServerMessage};
-use dalston_session_router::link::{FromWorker, ToWorker};
+use dalston_protocol::realtime::ServerMessage;
+use dalston_session_router::link::{Departure, FromWorker, ToWorker};
 use dalston_telemetry::SessionOutcome;
 use support::{
     LONG, Server, partial, transcript,
@@ -94,6 +94,25 @@ async fn a_worker_that_takes_nothing_for_too_long_is_given_up() {
 }
 
 #[tokio::test]
+async fn a_worker_that_says_why_it_takes_nothing_is_waited_for() {
+    let mut server = Server::start("[stream]\nworker_timeout = 0.4").await;
+    let mut client = server.connect("").await;
+    let mut session = server.session().await;
+    for _ in 0..20 {
+        client.audio([0; 1_000]).await;
+    }
+    client.text(r#"{"type":"end"}"#).await;
+    for n in 0..12 {
+        sleep(Duration::from_millis(100)).await;
+        session.send(partial(n, "wait")).await;
+    }
+    let (audio, _) = session.audio().await;
+    assert_eq!(audio.len(), 20_000);
+    session.finish().await;
+    assert_eq!(client.rest().await.1, 1000);
+}
+
+#[tokio::test]
 async fn a_client_that_reads_nothing_is_4408_and_the_worker_hears_of_it() {
     let mut server = Server::start("[stream]\nwrite_timeout = 0.3\nclose_timeout = 0.2").await;
     let client = server.connect_raw("").await;
@@ -112,7 +131,8 @@ async fn a_client_that_reads_nothing_is_4408_and_the_worker_hears_of_it() {
         }
         assert!(sent < 5_000, "{sent} finals of 10 kB went to a client that reads nothing");
     };
-    assert!(matches!(closed, Some(ToWorker::Close(close)) if close.code == CloseCode::Timeout));
+    let how = Departure { outcome: SessionOutcome::SlowReader, close_code: 4408 };
+    assert_eq!(closed, Some(ToWorker::Gone(how)));
     drop(session);
     server.ended_once(SessionOutcome::SlowReader).await;
     drop(client);

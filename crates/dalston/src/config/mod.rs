@@ -6,6 +6,7 @@ mod components;
 mod dump;
 mod keys;
 mod layers;
+mod pairs;
 mod problem;
 mod reference;
 mod settings;
@@ -66,6 +67,7 @@ pub fn load(
     flags: &[Flag],
 ) -> Result<Config, ConfigError> {
     let (settings, layers, mut problems) = read(file, variables, flags);
+    problems.extend(settings.contradictions(&layers, &problems));
     let gateway = settings.gateway(&layers);
     let telemetry = tracing::options(&settings, &layers);
     let data_dir = settings.data_dir().map_err(|problem| problems.push(problem));

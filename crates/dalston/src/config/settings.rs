@@ -57,7 +57,7 @@ settings! {
         vad: Choice<VadKind>, "realtime.vad", "DALSTON_VAD", "confirmed";
         /// Audio between two partials of an utterance.
         partial_interval: Span<50, 10_000>, "realtime.partial_interval", "DALSTON_PARTIAL_INTERVAL", "300ms";
-        /// Received minus processed audio from which the client is warned.
+        /// Received minus processed audio from which the client is warned; not above the limit.
         lag_warning: Wait, "realtime.lag_warning", "DALSTON_LAG_WARNING", "3s";
         /// … and at which the session ends with 4010, when it lasts.
         lag_limit: Wait, "realtime.lag_limit", "DALSTON_LAG_LIMIT", "5s";
@@ -113,8 +113,8 @@ settings! {
         close_timeout: Wait, "gateway.stream.close_timeout", "DALSTON_CLOSE_TIMEOUT", "5s";
         /// Wait for a worker to be found and to answer. Then close 4503.
         allocate_timeout: Wait, "gateway.stream.allocate_timeout", "DALSTON_ALLOCATE_TIMEOUT", "10s";
-        /// Longest silence of a worker that owes an answer. Then close 1011.
-        worker_timeout: Wait, "gateway.stream.worker_timeout", "DALSTON_WORKER_TIMEOUT", "30s";
+        /// Longest silence of a worker that owes an answer. Then close 1011. Longer than `realtime.drain_deadline`.
+        worker_timeout: Wait, "gateway.stream.worker_timeout", "DALSTON_WORKER_TIMEOUT", "60s";
         /// Longest session. What was received by then is answered. Unset: no limit.
         max_duration: Option<Wait>, "gateway.stream.max_duration", "DALSTON_MAX_DURATION", "";
         /// Sessions at once for a key that says nothing of its own. Then close 4429. Unset: no limit.

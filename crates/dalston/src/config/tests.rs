@@ -114,6 +114,23 @@ fn keys_are_of_no_use_without_the_secret_they_were_made_with() {
 }
 
 #[test]
+fn limits_that_contradict_each_other_are_named_by_both() {
+    reports(
+        load(None, variables(&[("DALSTON_LAG_WARNING", "10s"), ("DALSTON_LAG_LIMIT", "1s")]), &[]),
+        &["DALSTON_LAG_WARNING=10s: does not go with DALSTON_LAG_LIMIT=1s"],
+    );
+    reports(
+        load(None, variables(&[("DALSTON_DRAIN_DEADLINE", "60s")]), &[]),
+        &["gateway.stream.worker_timeout=60s: does not go with DALSTON_DRAIN_DEADLINE=60s"],
+    );
+    // Of what could not be read, only that is said.
+    reports(
+        load(None, variables(&[("DALSTON_LAG_WARNING", "10s"), ("DALSTON_LAG_LIMIT", "soon")]), &[]),
+        &["DALSTON_LAG_LIMIT=soon: expected"],
+    );
+}
+
+#[test]
 fn a_secret_never_shows() {
     let canary = "canary-canary-canary-canary-canary";
     let environment = variables(&[("DALSTON_SERVER_SECRET", canary), ("DALSTON_API_KEYS", "[\"canary\"]")]);

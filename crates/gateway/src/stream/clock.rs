@@ -211,7 +211,8 @@ mod tests {
         clock.worker_blocked(start);
         clock.pinged(&limits, start + Duration::from_secs(20));
         let paused = Watch { reading: false, ..OPEN };
-        assert_eq!(next_of(&clock, &limits, paused, start), Some((30, Due::WorkerOverdue)));
+        clock.pinged(&limits, start + Duration::from_secs(60));
+        assert_eq!(next_of(&clock, &limits, paused, start), Some((60, Due::WorkerOverdue)));
         clock.worker_took(start + Duration::from_secs(29));
         clock.pinged(&limits, start + Duration::from_secs(60));
         assert_eq!(next_of(&clock, &limits, OPEN, start), Some((69, Due::PeerDead)), "two intervals after the pause");
@@ -243,7 +244,7 @@ mod tests {
         clock.worker_blocked(start);
         clock.worker_spoke(start + Duration::from_secs(10));
         clock.worker_blocked(start + Duration::from_secs(11));
-        assert_eq!(next_of(&clock, &limits, paused, start), Some((40, Due::WorkerOverdue)));
+        assert_eq!(next_of(&clock, &limits, paused, start), Some((70, Due::WorkerOverdue)));
     }
 
     #[test]
