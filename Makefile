@@ -23,7 +23,7 @@ loadtest: ## put load on a server of its own, short; tables and pages with plots
 	@scripts/loadtest.sh
 
 docs: ## write docs/configuration.md from the settings
-	@cargo run --quiet --package dalston --example configuration_page >target/configuration.md && cp target/configuration.md docs/configuration.md
+	@page=$$(cargo run --quiet --package dalston --example configuration_page) && echo "$$page" >docs/configuration.md
 
 fmt: ## format the code
 	@cargo fmt --all
