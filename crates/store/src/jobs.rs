@@ -11,7 +11,8 @@
 //! * **What was decided on an old state changes nothing.** [`apply`](JobStore::apply) takes the version that was read, and
 //!   every change of a job or its tasks counts it up.
 //! * **A task is committed once**, by the runner that [began](JobStore::start) it last: see [`Work`].
-//! * **Attempts are bounded**, failures and vanished runners each by their own count.
+//! * **Attempts are bounded**, failures and vanished runners each by their own count, and a job whose messages or runners
+//!   were lost is found again: see [`open_jobs`](JobStore::open_jobs).
 //! * **A status moves only where [`JobStatus`](dalston_protocol::job::JobStatus) and
 //!   [`TaskStatus`](dalston_protocol::job::TaskStatus) allow**, but for a [`replay`](JobStore::replay) by hand. A terminal
 //!   job stays as it is, and none of its tasks is open.
@@ -25,6 +26,7 @@ mod creating;
 mod cursor;
 mod database;
 mod edit;
+mod heartbeat;
 mod outbox;
 mod owning;
 #[cfg(test)]
@@ -33,8 +35,9 @@ mod reading;
 mod record;
 mod row;
 
-pub use attempt::{MAX_CRASHES, Standing, Started, TaskFailure, Work};
+pub use attempt::{MAX_CRASHES, Started, TaskFailure, Work};
 pub use change::Change;
+pub use heartbeat::Standing;
 pub use outbox::{OutboxRow, Outgoing, engine_queue};
 pub use owning::Deleted;
 pub use reading::{DeadTask, JobPage, ListQuery, MAX_PAGE};

@@ -1,4 +1,9 @@
-//! What is kept after the work is done.
+//! What is kept: of batch jobs while they are worked on and after, and of live sessions when they are over.
+//!
+//! # Jobs
+//!
+//! [`JobStore`] is the truth about jobs and their tasks, in SQLite or PostgreSQL: see [`jobs`]. [`Artifacts`] holds what
+//! they are made of and what they leave, in a folder: see [`artifacts`].
 //!
 //! # The archive of sessions
 //!
@@ -22,7 +27,7 @@
 //! # }
 //! ```
 //!
-//! What holds, whatever happens:
+//! What holds of it, whatever happens:
 //!
 //! * **A session is there whole or not at all.** It is written in a spool, then moved; the move of `session.json` makes it
 //!   visible. What a crash leaves in the spool is moved the rest of the way when the archive is opened again if the session

@@ -7,17 +7,17 @@
 //! with a delay before the next try. `crashes` counts the beginnings that found the task still running, since whoever had
 //! it then is gone without a word; beyond [`MAX_CRASHES`] the task itself is taken for what kills them.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use dalston_protocol::{
-    JobId, TaskId,
+    TaskId,
     job::{JobError, JobStatus, TaskStatus},
 };
 
 use super::{
     JobRecord, JobStore, TaskRecord,
     edit::Edit,
-    row::{self, Row, millis, task_columns, to_json, to_millis},
+    row::{self, millis, to_json},
 };
 use crate::StoreError;
 
@@ -50,17 +50,6 @@ pub struct Work {
     pub job: JobRecord,
     /// The tasks whose output it needs.
     pub dependencies: Vec<TaskRecord>,
-}
-
-/// How a runner stands to the task it runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
-    /// Go on.
-    Yours,
-    /// The job was cancelled or has failed elsewhere: stop. [`JobStore::fail`] then tells that nothing runs any more.
-    Cancelled,
-    /// Another has it, or it is gone: stop, and say nothing.
-    Lost,
 }
 
 /// Why an attempt failed.
@@ -109,77 +98,6 @@ impl JobStore {
         }
         edit.finish().await?;
         Ok(Started::Run(Work { task, job, dependencies }))
-    }
-
-    /// Gives the tasks of a job out again: those that have waited since before `since`, and those whose runner has not been
-    /// heard of since then. For messages that were lost, and runners that were lost with their messages.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn dispatch_again(&self, job: &JobId, since: SystemTime) -> Result<(), StoreError> {
-        let mut edit = Edit::begin(self).await?;
-        let Some(job) = edit.job(job).await? else { return Ok(()) };
-        let quiet = edit.quiet_tasks(&job.id, to_millis(since)).await?;
-        for mut task in quiet {
-            if job.status == JobStatus::Cancelling {
-                edit.end(&task, TaskStatus::Cancelled, None).await?;
-                continue;
-            }
-            if task.status == TaskStatus::Running {
-                task.crashes += 1;
-                if edit.is_poison(&task).await? {
-                    continue;
-                }
-                edit.take_back(&task).await?;
-            }
-            edit.publish_task(&job, &task, edit.now).await?;
-        }
-        edit.publish_job(&job.id).await?;
-        edit.finish().await
-    }
-
-    /// Tells how far an attempt is, from 0 to 1, and asks whether to go on. To be called every few seconds whether there is
-    /// news or not: it also tells that the job is not forgotten.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn progress(&self, task: &TaskId, attempt: u32, done: f64) -> Result<Standing, StoreError> {
-        let standing = self.standing(task, attempt).await?;
-        if standing == Standing::Yours {
-            let mut edit = Edit::begin(self).await?;
-            // The job before the task, as everywhere, and without counting up its version: nothing that is decided on it
-            // becomes wrong.
-            let query =
-                sqlx::query("UPDATE jobs SET touched_at = $2 WHERE id = (SELECT job_id FROM tasks WHERE id = $1)");
-            edit.run(query.bind(task.as_str()).bind(edit.now)).await?;
-            let query = sqlx::query(
-                "UPDATE tasks SET progress = $3, seen_at = $4 WHERE id = $1 AND attempt = $2 AND status = 'running'",
-            );
-            let query = query.bind(task.as_str()).bind(i64::from(attempt)).bind(done.clamp(0.0, 1.0));
-            edit.run(query.bind(edit.now)).await?;
-            edit.finish().await?;
-        }
-        Ok(standing)
-    }
-
-    async fn standing(&self, task: &TaskId, attempt: u32) -> Result<Standing, StoreError> {
-        let query = sqlx::query(
-            "SELECT tasks.status AS task_status, attempt, jobs.status AS job_status FROM tasks \
-             JOIN jobs ON jobs.id = tasks.job_id WHERE tasks.id = $1",
-        );
-        let row = query.bind(task.as_str()).fetch_optional(self.database.reader()).await?;
-        let Some(row) = row else { return Ok(Standing::Lost) };
-        let row = Row(&row);
-        if row.get::<i64>("attempt")? != i64::from(attempt) {
-            return Ok(Standing::Lost);
-        }
-        let job: JobStatus = row.word("job_status")?;
-        Ok(match row.word("task_status")? {
-            TaskStatus::Running if job == JobStatus::Cancelling => Standing::Cancelled,
-            TaskStatus::Running => Standing::Yours,
-            TaskStatus::Cancelled => Standing::Cancelled,
-            _ => Standing::Lost,
-        })
     }
 
     /// Completes a task with the artifact that holds what it came to. `false`: the task is not the caller's any more, and
@@ -268,8 +186,8 @@ impl Edit<'_> {
         self.run(query.bind(task.id.as_str()).bind(i64::from(failures)).bind(to_json(error)).bind(due_at)).await
     }
 
-    /// Fails a task that has lost too many runners.
-    async fn is_poison(&mut self, task: &TaskRecord) -> Result<bool, StoreError> {
+    /// Whether the task has lost too many runners, in which case it has failed for that.
+    pub(super) async fn is_poison(&mut self, task: &TaskRecord) -> Result<bool, StoreError> {
         if task.crashes <= MAX_CRASHES {
             return Ok(false);
         }
@@ -281,30 +199,18 @@ impl Edit<'_> {
         Ok(true)
     }
 
-    /// Tasks that wait, or run, and that nothing was heard of since then.
-    async fn quiet_tasks(&mut self, job: &JobId, since: i64) -> Result<Vec<TaskRecord>, StoreError> {
-        let query = sqlx::query(concat!(
-            "SELECT ",
-            task_columns!(""),
-            " FROM tasks WHERE job_id = $1 AND ((status = 'ready' AND ready_at <= $2) \
-             OR (status = 'running' AND seen_at <= $2)) ORDER BY position"
-        ));
-        let rows = query.bind(job.as_str()).bind(since).fetch_all(&mut *self.transaction).await?;
-        rows.iter().map(row::task).collect()
-    }
-
-    /// Takes a task from a runner that is gone.
-    async fn take_back(&mut self, task: &TaskRecord) -> Result<(), StoreError> {
-        let query = sqlx::query("UPDATE tasks SET status = 'ready', crashes = $2, ready_at = $3 WHERE id = $1");
-        self.run(query.bind(task.id.as_str()).bind(i64::from(task.crashes)).bind(self.now)).await
-    }
-
     async fn count_failures(&mut self, task: &TaskRecord, failures: u32) -> Result<(), StoreError> {
         let query = sqlx::query("UPDATE tasks SET failures = $2 WHERE id = $1");
         self.run(query.bind(task.id.as_str()).bind(i64::from(failures))).await
     }
 
-    async fn end(&mut self, task: &TaskRecord, status: TaskStatus, error: Option<&JobError>) -> Result<(), StoreError> {
+    /// Ends a task for good.
+    pub(super) async fn end(
+        &mut self,
+        task: &TaskRecord,
+        status: TaskStatus,
+        error: Option<&JobError>,
+    ) -> Result<(), StoreError> {
         let query =
             sqlx::query("UPDATE tasks SET status = $2, error = COALESCE($3, error), ended_at = $4 WHERE id = $1");
         self.run(query.bind(task.id.as_str()).bind(status.as_str()).bind(error.map(to_json)).bind(self.now)).await

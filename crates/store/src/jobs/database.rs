@@ -151,3 +151,47 @@ fn escaped(path: &Path) -> Result<String, StoreError> {
         url
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::PermissionsExt};
+
+    use sqlx::Row;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn sqlite_is_private_durable_and_minds_foreign_keys() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("made on the way").join("jobs.db");
+        let database = Database::open(&format!("sqlite:{}", path.display())).await.unwrap();
+        let mut transaction = database.begin().await.unwrap();
+        for (pragma, expected) in [("journal_mode", "wal"), ("synchronous", "1"), ("foreign_keys", "1")] {
+            let query = sqlx::query(AssertSqlSafe(format!("SELECT CAST({pragma} AS TEXT) FROM pragma_{pragma}")));
+            let value: String = query.fetch_one(&mut *transaction).await.unwrap().get(0);
+            assert_eq!(value, expected, "{pragma}");
+        }
+        for file in fs::read_dir(path.parent().unwrap()).unwrap() {
+            let file = file.unwrap();
+            assert_eq!(file.metadata().unwrap().permissions().mode() & 0o077, 0, "{:?}", file.file_name());
+        }
+        let writing = sqlx::query("DELETE FROM jobs").execute(database.reader()).await;
+        assert!(writing.is_err(), "a reader would have to wait for the writer half-way");
+    }
+
+    #[tokio::test]
+    async fn what_is_no_database_is_refused_without_its_password() {
+        for url in ["", "jobs.db", "mysql://root:secret@localhost/jobs", "postgres://user:secret@host:port/jobs"] {
+            let error = Database::open(url).await.unwrap_err();
+            assert!(matches!(error, StoreError::UnknownDatabase), "{url}: {error}");
+            assert!(!error.to_string().contains("secret"));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_folder_is_no_database() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = Database::open(&format!("sqlite:{}", folder.path().display())).await.unwrap_err();
+        assert!(matches!(error, StoreError::Io { .. }), "{error:?}");
+    }
+}

@@ -264,7 +264,7 @@ async fn progress_is_kept_and_keeps_the_job_from_being_taken_for_forgotten(fixtu
     assert_eq!(fixture.store.progress(&task, 1, 0.5).await.unwrap(), Standing::Yours);
     assert_eq!(fixture.store.open_jobs(now, 10).await.unwrap(), []);
     assert_eq!(fixture.task(&job, &task).await.progress, 0.5);
-    for (told, kept) in [(7.0, 1.0), (-1.0, 0.0)] {
+    for (told, kept) in [(7.0, 1.0), (-1.0, 0.0), (f64::INFINITY, 1.0), (f64::NAN, 0.0)] {
         fixture.store.progress(&task, 1, told).await.unwrap();
         assert_eq!(fixture.task(&job, &task).await.progress, kept);
     }
