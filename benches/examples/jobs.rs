@@ -1,0 +1,166 @@
+//! What a job costs besides the work: jobs of two stages that do nothing, through store, broker, orchestrator and runners in
+//! one process, as `dalston serve` has them.
+//!
+//! `cargo run --release -p dalston-benches --example jobs -- 10000` prints, for each tenth of the jobs, how many a second came to
+//! their end while so many were kept already, and in the end the peak of memory.
+
+use std::{
+    fs,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, ensure};
+use dalston_broker::{Broker, InProcessBroker};
+use dalston_engine_runner::{Runner, RunnerSettings};
+use dalston_engine_sdk::batch::{
+    Engine, EngineInfo, Prepared, Stage, TaskContext, TaskError, TaskInput, TaskOutput, Transcribed,
+};
+use dalston_orchestrator::{Orchestrator, Settings, pipeline::Pipeline};
+use dalston_protocol::{
+    JobId, RequestId,
+    job::{JobParameters, JobStatus},
+};
+use dalston_store::{
+    Artifacts, JobStore,
+    jobs::{NewJob, Source},
+};
+use dalston_telemetry::{Metrics, Tracers};
+use tokio::{sync::Semaphore, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+
+/// Jobs that are under way at once.
+const AT_ONCE: usize = 64;
+const TENANT: &str = "bench";
+
+/// Does nothing, for one of the two stages.
+struct Nothing(Stage);
+
+impl Engine for Nothing {
+    fn info(&self) -> EngineInfo {
+        EngineInfo { concurrency: 8, ..EngineInfo::new(format!("nothing_{}", self.0), self.0.clone()) }
+    }
+
+    fn process(&self, _: &TaskInput, _: &dyn TaskContext) -> Result<TaskOutput, TaskError> {
+        if self.0 == Stage::PREPARE {
+            let prepared =
+                Prepared { duration: 1.0, channels: 1, sample_rate: 16_000, codec: "none".into(), loudness_db: None };
+            return TaskOutput::of(&prepared);
+        }
+        TaskOutput::of(&Transcribed::default())
+    }
+}
+
+/// A server's batch side.
+struct Stand {
+    store: JobStore,
+    artifacts: Artifacts,
+    broker: Arc<dyn Broker>,
+    stop: CancellationToken,
+    tasks: JoinSet<()>,
+}
+
+impl Stand {
+    async fn open(folder: &Path) -> Result<Self> {
+        let store = JobStore::open(&format!("sqlite:{}", folder.join("jobs.db").display())).await?;
+        let artifacts = Artifacts::local(&folder.join("artifacts"))?;
+        let broker: Arc<dyn Broker> = Arc::new(InProcessBroker::default());
+        let (tracers, metrics) = (Tracers::off(), Arc::new(Metrics::new()));
+        let engines = [Stage::PREPARE, Stage::TRANSCRIBE].map(|stage| Arc::new(Nothing(stage)));
+        let stop = CancellationToken::new();
+        let mut tasks = JoinSet::new();
+        let pipeline = Pipeline::new(engines.iter().map(|engine| engine.info()).collect());
+        let orchestrator = Orchestrator::new(
+            store.clone(),
+            artifacts.clone(),
+            broker.clone(),
+            pipeline,
+            tracers.clone(),
+            metrics.clone(),
+            Settings { alone: true, ..Settings::default() },
+        );
+        tasks.spawn(orchestrator.run(stop.clone()));
+        for engine in engines {
+            let settings = RunnerSettings::new(folder.join("scratch").join(engine.0.as_str()));
+            let (store, artifacts, broker) = (store.clone(), artifacts.clone(), broker.clone());
+            let runner = Runner::new(engine, store, artifacts, broker, tracers.clone(), metrics.clone(), settings);
+            let stop = stop.clone();
+            tasks.spawn(async move { runner.run(stop).await.expect("the runner has a folder") });
+        }
+        Ok(Self { store, artifacts, broker, stop, tasks })
+    }
+
+    /// Uploads a job and waits for its end, as a client with `wait=true` has it. Gives the time until it was accepted.
+    async fn job(&self) -> Result<Duration> {
+        let (id, began) = (JobId::generate(), Instant::now());
+        let key = format!("jobs/{id}/source");
+        let stored = self.artifacts.put(&key, &b"nothing"[..]).await?;
+        let mut ended = self.broker.subscribe(&format!("job.{id}")).await?;
+        let job = NewJob {
+            id: id.clone(),
+            tenant: TENANT.into(),
+            name: None,
+            parameters: JobParameters::default(),
+            request_id: RequestId::generate(),
+            traceparent: None,
+            source: Source { key, file_name: None, bytes: stored.bytes, sha256: stored.sha256 },
+            idempotency: None,
+        };
+        self.store.create(job).await?;
+        let accepted = began.elapsed();
+        loop {
+            let job = self.store.job(TENANT, &id).await?.context("the job is gone")?;
+            if job.status.is_terminal() {
+                ensure!(job.status == JobStatus::Completed, "{id}: {}", job.status);
+                return Ok(accepted);
+            }
+            // A wake-up may be lost; then the next look finds it.
+            let _ = tokio::time::timeout(Duration::from_secs(1), ended.next()).await;
+        }
+    }
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let jobs: usize = std::env::args().nth(1).map_or(Ok(10_000), |number| number.parse())?;
+    let folder = tempfile::tempdir()?;
+    let stand = Arc::new(Stand::open(folder.path()).await?);
+    println!("{:>12} {:>12} {:>16}", "kept before", "jobs/s", "accepted p99");
+    let part = jobs.div_ceil(10).max(1);
+    for number in 0..10 {
+        let began = Instant::now();
+        let mut accepted = many(&stand, part).await?;
+        let rate = part as f64 / began.elapsed().as_secs_f64();
+        accepted.sort();
+        let p99 = accepted[(accepted.len() * 99 / 100).min(accepted.len() - 1)];
+        println!("{:>12} {rate:>12.0} {:>13.1} ms", number * part, p99.as_secs_f64() * 1e3);
+    }
+    println!("peak memory {}", peak_memory()?);
+    stand.stop.cancel();
+    let stand = Arc::into_inner(stand).context("somebody still has the stand")?;
+    stand.tasks.join_all().await;
+    stand.store.close().await;
+    Ok(())
+}
+
+async fn many(stand: &Arc<Stand>, jobs: usize) -> Result<Vec<Duration>> {
+    let places = Arc::new(Semaphore::new(AT_ONCE));
+    let mut under_way = JoinSet::new();
+    for _ in 0..jobs {
+        let place = places.clone().acquire_owned().await?;
+        let stand = stand.clone();
+        under_way.spawn(async move {
+            let accepted = stand.job().await;
+            drop(place);
+            accepted
+        });
+    }
+    under_way.join_all().await.into_iter().collect()
+}
+
+fn peak_memory() -> Result<String> {
+    let status = fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    Ok(line.context("no VmHWM")?.trim().to_owned())
+}
