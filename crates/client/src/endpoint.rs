@@ -51,7 +51,7 @@ impl FromStr for Endpoint {
     type Err = InvalidEndpoint;
 
     fn from_str(given: &str) -> Result<Self, InvalidEndpoint> {
-        let invalid = |why| InvalidEndpoint { given: given.to_owned(), why };
+        let invalid = |why| InvalidEndpoint { given: shown(given), why };
         let url = if given.contains("://") { given.to_owned() } else { format!("http://{given}") };
         let uri: Uri = url.parse().map_err(|_| invalid("it is not a URL"))?;
         match uri.scheme_str() {
@@ -78,6 +78,11 @@ impl FromStr for Endpoint {
             query: uri.query().filter(|query| !query.is_empty()).map(str::to_owned),
         })
     }
+}
+
+/// The address as it may be repeated: what stands before the host is a password.
+fn shown(given: &str) -> String {
+    given.rsplit_once('@').map_or_else(|| given.to_owned(), |(_, host)| format!("…@{host}"))
 }
 
 #[cfg(test)]
@@ -114,5 +119,7 @@ mod tests {
         check("host:99999", "port");
         check("host:0", "port");
         check("http://user:secret@host:1", "a key");
+        check("http://user:secret@host:1", "…@host:1");
+        check("https://user:p@ss@host", "`…@host`");
     }
 }

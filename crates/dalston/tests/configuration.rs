@@ -107,6 +107,13 @@ fn an_unknown_scope_is_told_the_known_ones() {
 }
 
 #[test]
+fn a_password_in_an_address_is_not_repeated() {
+    let ended = Home::new().run(&["stream", "x.wav", "--url", "http://user:canary@host:1"]);
+    assert_eq!(ended.code, Some(2));
+    assert!(ended.err.contains("@host:1") && !ended.err.contains("canary"), "{}", ended.err);
+}
+
+#[test]
 fn every_shell_gets_its_completions() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let script = Home::new().run(&["completions", shell]).succeeded().out;
