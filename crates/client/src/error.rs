@@ -1,6 +1,8 @@
 //! What can go wrong between a client and its server. Each message says what the user can do.
 
-use std::{io, time::Duration};
+use std::{io, path::PathBuf, time::Duration};
+
+use dalston_protocol::ErrorCode;
 
 use tokio_tungstenite::tungstenite;
 
@@ -62,6 +64,79 @@ pub enum ConnectError {
         /// What it was meant to be; never its value, which may be a secret.
         name: &'static str,
     },
+}
+
+/// Why nothing came of a call about jobs.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum JobsError {
+    /// The machine is there and nothing listens.
+    #[error("nothing listens at {authority}; start a server there with `dalston serve`")]
+    NobodyThere {
+        /// Host and port.
+        authority: String,
+    },
+    /// The network did not lead there.
+    #[error("cannot reach {authority}")]
+    Unreachable {
+        /// Host and port.
+        authority: String,
+        /// What the network said.
+        source: io::Error,
+    },
+    /// No answer in time.
+    #[error("{authority} did not answer within {waited:?}")]
+    Timeout {
+        /// Host and port.
+        authority: String,
+        /// How long was waited.
+        waited: Duration,
+    },
+    /// The connection ended before the answer did.
+    #[error("the connection to {authority} broke: {why}")]
+    Broken {
+        /// Host and port.
+        authority: String,
+        /// What was seen of it.
+        why: String,
+    },
+    /// The server said no.
+    #[error("{message}")]
+    Refused {
+        /// Host and port.
+        authority: String,
+        /// The HTTP status.
+        status: u16,
+        /// The error's code, from a server that speaks this API.
+        code: Option<ErrorCode>,
+        /// The server's own words, or what the status is called.
+        message: String,
+    },
+    /// The server told of an error while it told of a job.
+    #[error("{message}")]
+    Told {
+        /// Its code.
+        code: ErrorCode,
+        /// The server's own words.
+        message: String,
+    },
+    /// The file cannot be read.
+    #[error("cannot read {}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A header's value cannot be sent.
+    #[error("the {name} cannot be sent in a header: it holds a character outside printable ASCII")]
+    BadHeader {
+        /// What it was meant to be; never its value, which may be a secret.
+        name: &'static str,
+    },
+    /// Something that is not of this protocol.
+    #[error("the server does not speak this protocol: {0}")]
+    Unspeakable(String),
 }
 
 /// Why an open session broke.

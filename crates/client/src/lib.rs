@@ -1,4 +1,4 @@
-//! A client of the native realtime API: audio in, typed events out.
+//! A client of the native API: live sessions ([`StreamClient`]: audio in, typed events out) and jobs ([`JobsClient`]).
 //!
 //! ```no_run
 //! use dalston_client::{Event, StreamClient};
@@ -30,12 +30,14 @@
 mod endpoint;
 mod error;
 mod events;
+mod jobs;
 mod query;
 mod sink;
 mod stream_client;
 
 pub use endpoint::Endpoint;
-pub use error::{ConnectError, InvalidEndpoint, StreamError};
+pub use error::{ConnectError, InvalidEndpoint, JobsError, StreamError};
 pub use events::{Event, Events};
+pub use jobs::{DeadItem, DeadList, JobsClient, ListJobs, Progress, Upload};
 pub use sink::Sink;
 pub use stream_client::{ApiKey, Buffers, StreamClient};
