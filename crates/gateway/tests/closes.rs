@@ -7,10 +7,11 @@ use dalston_protocol::{
     ApiError, Close, CloseCode, ErrorCode,
     realtime::{ClientMessage, ServerMessage},
 };
-use dalston_session_router::link::{Refusal, ToWorker};
+use dalston_session_router::link::{Departure, Refusal, ToWorker};
 use dalston_telemetry::SessionOutcome;
 use support::{LONG, Server, partial, transcript, wire::Told};
 use tokio::time::{Instant, timeout};
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
 #[tokio::test]
 async fn end_is_answered_and_closed_with_1000() {
@@ -190,14 +191,17 @@ async fn a_session_that_lasts_too_long_is_answered_first() {
 }
 
 #[tokio::test]
-async fn a_client_that_closes_lets_the_worker_finish() {
+async fn a_client_that_closes_lets_the_worker_finish_and_know_how() {
     let mut server = Server::start("").await;
     let mut client = server.connect("").await;
     let mut session = server.session().await;
     client.audio([1; 100]).await;
-    timeout(LONG, client.0.close(None)).await.unwrap().unwrap();
+    let frame = CloseFrame { code: 4999.into(), reason: "".into() };
+    timeout(LONG, client.0.close(Some(frame))).await.unwrap().unwrap();
     let (audio, then) = session.audio().await;
-    assert_eq!((audio.len(), then.is_none()), (100, true));
+    let how = Departure { outcome: SessionOutcome::ClientGone, close_code: 4999 };
+    assert_eq!((audio.len(), then), (100, Some(ToWorker::Gone(how))));
+    assert!(session.next().await.is_none(), "nothing follows");
     assert_eq!(server.used().await, 1, "the slot is taken as long as the worker works");
     session.finish().await;
     server.ended_once(SessionOutcome::ClientGone).await;

@@ -60,10 +60,10 @@ async fn client(mut stream: TcpStream, mut random: StdRng) {
     }
 }
 
-/// The link's contract: at most one close, and nothing behind it.
+/// The link's contract: at most one last word, and nothing behind it.
 fn check_order(received: Option<&ToWorker>, closed: &mut bool) {
-    assert!(received.is_none() || !*closed, "{received:?} came behind the close");
-    *closed |= matches!(received, Some(ToWorker::Close(_)));
+    assert!(received.is_none() || !*closed, "{received:?} came behind the last word");
+    *closed |= matches!(received, Some(ToWorker::Close(_) | ToWorker::Gone(_)));
 }
 
 /// A worker that does up to thirty things, then ends in one way or another, or never.

@@ -24,7 +24,7 @@ use dalston_protocol::{
     ApiError, Close, ErrorCode,
     realtime::{ClientMessage, ConfigUpdate, ServerMessage, SessionInfo},
 };
-use dalston_session_router::link::{FromWorker, SessionOffer, ToWorker};
+use dalston_session_router::link::{Departure, FromWorker, SessionOffer, ToWorker};
 use dalston_store::{Recording, RecordingStart};
 use dalston_telemetry::{SessionStart, SessionTrace};
 use tokio::{sync::mpsc, time::Instant};
@@ -197,7 +197,7 @@ impl Session {
                 message = from_client.recv(), if self.pending.is_none() && self.has_room() => match message {
                     Some(message) => self.take(message).await,
                     None if draining => Err(End::Drained),
-                    None => Err(End::ClientGone),
+                    None => Err(End::Gone(Departure::VANISHED)),
                 },
                 () = std::future::ready(()), if self.pending.is_some() && self.has_room() => self.hear_more().await,
             };
@@ -227,6 +227,7 @@ impl Session {
             }
             ToWorker::Message(message) => self.obey(*message).await,
             ToWorker::Close(close) => Err(End::Asked(*close)),
+            ToWorker::Gone(how) => Err(End::Gone(how)),
         }
     }
 

@@ -9,8 +9,9 @@ use dalston_protocol::{
     realtime::{ClientMessage, ConfigUpdate, FinalCause, Retention, ServerMessage, SessionConfig},
 };
 use dalston_realtime::RealtimeConfig;
-use dalston_session_router::link::{FromWorker, Refusal, ToWorker};
+use dalston_session_router::link::{Departure, FromWorker, Refusal, ToWorker};
 use dalston_store::{Archive, Limits};
+use dalston_telemetry::SessionOutcome;
 use support::{Client, Deed, Heard, Scripted, Stage, noise, speech, without_vad};
 use tokio::task::JoinHandle;
 
@@ -602,6 +603,33 @@ async fn a_session_that_asks_to_be_kept_is_there_when_its_end_is_told() {
     let heard = stream(&stage, without_vad(), noise(1.0), 3_200).await;
     assert!(archive.get("test", &heard.session_end().unwrap().session_id).await.unwrap().is_none());
     assert_eq!(archive.list("test", 10, None).await.unwrap().sessions.len(), 1);
+    archive.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_kept_session_says_how_its_client_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let archive = Archive::open(folder.path(), Limits::default()).await.unwrap();
+    let stage = Stage::keeping(Scripted::working(), RealtimeConfig::default(), Some(archive.clone())).await;
+    let left = |outcome, close_code| Some(Departure { outcome, close_code });
+    for (how, outcome, close_code) in [
+        (None, "client_gone", 1006),
+        (left(SessionOutcome::ClientGone, 4999), "client_gone", 4999),
+        (left(SessionOutcome::SlowReader, 4408), "slow_reader", 4408),
+    ] {
+        let mut client = stage.open(SessionConfig { retention: Retention::Forever, ..without_vad() }).await;
+        client.audio(noise(1.0)).await;
+        if let Some(how) = how {
+            client.channel.to_worker.send(ToWorker::Gone(how)).await.unwrap();
+        }
+        let (nowhere, _) = tokio::sync::mpsc::channel(1);
+        client.channel.to_worker = nowhere;
+        let heard = client.rest().await;
+        let end = heard.session_end().expect("what was received is answered");
+        let kept = archive.get("test", &end.session_id).await.unwrap().expect("it is kept");
+        assert_eq!((kept.summary.outcome.as_str(), kept.summary.close_code), (outcome, close_code));
+        assert!(kept.transcript.text.starts_with("16000:"), "{}", kept.transcript.text);
+    }
     archive.close().await.unwrap();
 }
 

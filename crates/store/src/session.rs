@@ -6,7 +6,7 @@ use std::{
 };
 
 use dalston_protocol::{
-    CloseCode, RequestId, Segment, SessionId,
+    RequestId, Segment, SessionId,
     realtime::{Retention, SessionConfig, SessionEnd},
 };
 use serde::{Deserialize, Serialize};
@@ -35,8 +35,8 @@ pub struct RecordingStart {
 pub struct SessionRecord {
     /// How it ended, in one word: the same as in the metric and the trace.
     pub outcome: String,
-    /// What the WebSocket was closed with.
-    pub close_code: CloseCode,
+    /// What the WebSocket was closed with, by either side; 1006 when it was not.
+    pub close_code: u16,
     /// What was said.
     pub end: SessionEnd,
     /// When it ended.
@@ -57,8 +57,8 @@ pub struct SessionSummary {
     pub trace_id: Option<String>,
     /// How it ended, in one word.
     pub outcome: String,
-    /// What the WebSocket was closed with.
-    pub close_code: CloseCode,
+    /// What the WebSocket was closed with, by either side; 1006 when it was not.
+    pub close_code: u16,
     /// When it began.
     #[serde(with = "rfc3339")]
     pub started_at: SystemTime,

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use dalston_protocol::{Close, realtime::ClientMessage};
-use dalston_session_router::link::ToWorker;
+use dalston_session_router::link::{Departure, ToWorker};
 
 /// Audio goes on in slices of at most this: one second of 16 kHz audio. A slice keeps the whole frame in memory, so a
 /// client of huge frames costs two of them and not a channel full.
@@ -14,8 +14,9 @@ pub(super) struct Held {
     audio: Bytes,
     message: Option<Box<ClientMessage>>,
     close: Option<Box<Close>>,
-    /// The close is with the worker, and there is only one.
+    /// The last word is with the worker, and there is only one.
     closed: bool,
+    gone: Option<Departure>,
     hang_up: bool,
 }
 
@@ -37,9 +38,13 @@ impl Held {
         }
     }
 
-    /// What waits is answered first, then the worker sees that the client is gone.
-    pub(super) fn then_hang_up(&mut self) {
+    /// What waits is answered first, then the worker sees that the client is gone, and how. One that was given a close has
+    /// had its last word.
+    pub(super) fn then_hang_up(&mut self, how: Departure) {
         self.hang_up = true;
+        if !self.closed && self.close.is_none() && how != Departure::VANISHED {
+            self.gone = Some(how);
+        }
     }
 
     /// Forgets what waits.
@@ -53,7 +58,7 @@ impl Held {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        !self.is_clients() && self.close.is_none()
+        !self.is_clients() && self.close.is_none() && self.gone.is_none()
     }
 
     /// Whether the worker's sender is to be dropped, once nothing waits.
@@ -69,9 +74,13 @@ impl Held {
         if let Some(message) = self.message.take() {
             return Some(ToWorker::Message(message));
         }
-        let close = self.close.take()?;
+        if let Some(close) = self.close.take() {
+            self.closed = true;
+            return Some(ToWorker::Close(close));
+        }
+        let how = self.gone.take()?;
         self.closed = true;
-        Some(ToWorker::Close(close))
+        Some(ToWorker::Gone(how))
     }
 }
 
@@ -87,7 +96,7 @@ mod tests {
         let audio: Vec<u8> = (0..SLICE * 2 + 5).map(|n| n as u8).collect();
         held.audio(audio.clone().into());
         held.then_close(Close::normal());
-        held.then_hang_up();
+        held.then_hang_up(Departure::VANISHED);
         let mut received = Vec::new();
         while held.is_clients() {
             let Some(ToWorker::Audio(slice)) = held.next() else { panic!("audio comes first") };
@@ -98,6 +107,21 @@ mod tests {
         assert!(!held.hangs_up(), "the close goes first");
         assert!(matches!(held.next(), Some(ToWorker::Close(_))));
         assert!(held.hangs_up() && held.next().is_none());
+    }
+
+    #[test]
+    fn a_client_that_says_how_it_leaves_is_passed_on_once_after_its_audio() {
+        let how = Departure { close_code: 4999, ..Departure::VANISHED };
+        let mut held = Held::default();
+        held.audio(Bytes::from_static(&[1, 2]));
+        held.then_hang_up(how);
+        assert!(matches!(held.next(), Some(ToWorker::Audio(_))));
+        assert!(!held.hangs_up());
+        assert_eq!(held.next(), Some(ToWorker::Gone(how)));
+        assert!(held.hangs_up());
+        held.then_hang_up(how);
+        held.then_close(Close::normal());
+        assert_eq!(held.next(), None);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! How a session ended: decided once, told everywhere the same.
 
 use dalston_protocol::{ApiError, Close, CloseCode, ErrorCode};
+use dalston_session_router::link::Departure;
 use dalston_telemetry::SessionOutcome;
 
 /// The one terminal state of a session (RT1).
@@ -28,6 +29,11 @@ impl Verdict {
     pub(super) fn closed_by_client(code: Option<u16>) -> Self {
         // 1005: a close frame without a code.
         Self { outcome: SessionOutcome::ClientGone, code: code.unwrap_or(1005), cause: "client_closed" }
+    }
+
+    /// What the worker is told of it when its client is gone.
+    pub(super) const fn departure(self) -> Departure {
+        Departure { outcome: self.outcome, close_code: self.code }
     }
 
     /// The client broke the WebSocket protocol itself.

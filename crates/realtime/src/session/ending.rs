@@ -4,7 +4,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use dalston_engine_sdk::EngineError;
 use dalston_protocol::{ApiError, Close, CloseCode, ErrorCode, realtime::ServerMessage};
-use dalston_session_router::link::FromWorker;
+use dalston_session_router::link::{Departure, FromWorker};
 use dalston_store::{SessionRecord, SessionSummary, StoreError};
 use dalston_telemetry::{Lap, SessionOutcome, SessionTotals};
 use tokio::sync::mpsc;
@@ -19,7 +19,7 @@ pub(crate) enum End {
     /// The client said `end`.
     Requested,
     /// The client went away.
-    ClientGone,
+    Gone(Departure),
     /// The gateway asks for this close.
     Asked(Close),
     /// The worker is going down.
@@ -42,7 +42,7 @@ impl End {
     /// Whether what was received is answered first. Not where the client is at fault, and not where the engine is.
     fn answers_the_rest(&self) -> bool {
         match self {
-            Self::Requested | Self::ClientGone | Self::Drained => true,
+            Self::Requested | Self::Gone(_) | Self::Drained => true,
             // A limit of the client's own ends what it may send, not what it has sent: a longest duration is one.
             Self::Asked(close) => matches!(
                 close.code,
@@ -65,7 +65,7 @@ impl End {
     fn error(&self) -> Option<ApiError> {
         let seconds = |d: &Duration| d.as_secs_f64();
         match self {
-            Self::Requested | Self::ClientGone | Self::Asked(_) | Self::Drained => None,
+            Self::Requested | Self::Gone(_) | Self::Asked(_) | Self::Drained => None,
             Self::NotReading => {
                 Some(ApiError::new(ErrorCode::ClientNotReading, "the client does not read what it is sent"))
             }
@@ -94,17 +94,26 @@ impl End {
     fn close(&self) -> Close {
         match self {
             Self::Requested => Close::normal(),
-            Self::ClientGone => Close::new(CloseCode::Normal, "the client went away"),
+            // Ends the link; the client has its own.
+            Self::Gone(_) => Close::new(CloseCode::Normal, "the client went away"),
             Self::Asked(close) => close.clone(),
             Self::Drained => Close::new(CloseCode::Restart, "the server is going down; connect again"),
             other => other.error().map_or_else(Close::normal, |error| error.close()),
         }
     }
 
+    /// What the WebSocket was closed with.
+    fn close_code(&self) -> u16 {
+        match self {
+            Self::Gone(how) => how.close_code,
+            other => other.close().code.as_u16(),
+        }
+    }
+
     fn outcome(&self) -> SessionOutcome {
         match self {
             Self::Requested => SessionOutcome::Completed,
-            Self::ClientGone => SessionOutcome::ClientGone,
+            Self::Gone(how) => how.outcome,
             Self::Drained => SessionOutcome::Drained,
             Self::NotReading => SessionOutcome::SlowReader,
             Self::BadRequest(_) => SessionOutcome::BadRequest,
@@ -147,8 +156,8 @@ impl Session {
             reason if reason.answers_the_rest() => self.answer_the_rest(reason, outcomes, drain).await,
             reason => reason,
         };
-        let close = reason.close();
-        self.trace.close(Lap::between(began, Instant::now()), reason.outcome(), close.code.as_u16());
+        let (close, close_code) = (reason.close(), reason.close_code());
+        self.trace.close(Lap::between(began, Instant::now()), reason.outcome(), close_code);
         if let Some(error) = reason.error() {
             // Best effort: the reason stands in the close frame too.
             let _ = self.tell(ServerMessage::error(&error, false)).await;
@@ -157,7 +166,7 @@ impl Session {
         let trace_id = trace.trace_id();
         trace.end(&SessionTotals {
             outcome: reason.outcome(),
-            close_code: close.code.as_u16(),
+            close_code,
             audio: received.duration(),
             speech: told.speech,
             utterances,
@@ -166,7 +175,7 @@ impl Session {
         });
         tracing::info!(
             outcome = reason.outcome().as_str(),
-            close_code = close.code.as_u16(),
+            close_code,
             audio_seconds = received.seconds(),
             utterances,
             "session ended"
@@ -174,7 +183,7 @@ impl Session {
         let whole = transcript.into_end(offer.session_id, received.seconds(), told.speech.as_secs_f64());
         let mut last_words = Vec::with_capacity(3);
         if let Some(recording) = recording {
-            let (outcome, close_code) = (reason.outcome().as_str().to_owned(), close.code);
+            let outcome = reason.outcome().as_str().to_owned();
             let record =
                 SessionRecord { outcome, close_code, end: whole.clone(), ended_at: SystemTime::now(), trace_id };
             // Before the last message, so that who has it can read what was kept. The archive bounds the wait.
@@ -228,7 +237,7 @@ impl Session {
         }
         match told {
             // A client that went away meanwhile changes nothing for one that had said `end`.
-            Ok(()) | Err(End::ClientGone) => reason,
+            Ok(()) | Err(End::Gone(_)) => reason,
             Err(other) => other,
         }
     }
@@ -270,7 +279,7 @@ mod tests {
         };
         let second = Duration::from_secs(1);
         check(End::Requested, CloseCode::Normal, SessionOutcome::Completed);
-        check(End::ClientGone, CloseCode::Normal, SessionOutcome::ClientGone);
+        check(End::Gone(Departure::VANISHED), CloseCode::Normal, SessionOutcome::ClientGone);
         check(End::Drained, CloseCode::Restart, SessionOutcome::Drained);
         check(End::NotReading, CloseCode::Timeout, SessionOutcome::SlowReader);
         check(End::BadRequest(ApiError::param("x", "y")), CloseCode::BadRequest, SessionOutcome::BadRequest);

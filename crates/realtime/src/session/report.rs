@@ -12,7 +12,7 @@ use dalston_protocol::{
     realtime::{ServerMessage, TranscriptFinal},
     round_ms,
 };
-use dalston_session_router::link::FromWorker;
+use dalston_session_router::link::{Departure, FromWorker};
 use dalston_telemetry::{Lap, Transcript, TranscriptKind};
 use tokio::sync::mpsc::error::TrySendError;
 
@@ -65,12 +65,12 @@ impl Session {
         let event = FromWorker::Event(Box::new(message));
         let waiting = match self.client.try_send(event) {
             Ok(()) => return Ok(()),
-            Err(TrySendError::Closed(_)) => return Err(End::ClientGone),
+            Err(TrySendError::Closed(_)) => return Err(End::Gone(Departure::VANISHED)),
             Err(TrySendError::Full(event)) => self.client.send(event),
         };
         match tokio::time::timeout(self.shared.config.write_deadline, waiting).await {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) => Err(End::ClientGone),
+            Ok(Err(_)) => Err(End::Gone(Departure::VANISHED)),
             Err(_) => Err(End::NotReading),
         }
     }

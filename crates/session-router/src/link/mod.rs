@@ -2,8 +2,9 @@
 //!
 //! In one process it is a pair of channels; across machines a WebSocket. Whoever holds either end sees the same:
 //!
-//! * The gateway sends audio, messages, and at most one [`ToWorker::Close`]. Dropping the sender means that the client is gone;
-//!   the worker then answers for what it received, as it does after `end`.
+//! * The gateway sends audio, messages, and at most one last word: [`ToWorker::Close`], or [`ToWorker::Gone`] when it knows how
+//!   the client left. Dropping the sender without either means that the client vanished. A worker whose client is gone answers
+//!   for what it received, as it does after `end`.
 //! * The worker sends events and, last of all, exactly one [`FromWorker::Closed`]. A receiver that ends without it means that
 //!   the worker died.
 
@@ -14,7 +15,7 @@ use dalston_protocol::{
     ApiError, Close, LeaseId, RequestId, SessionId,
     realtime::{ClientMessage, ServerMessage, SessionConfig},
 };
-use dalston_telemetry::TraceContext;
+use dalston_telemetry::{SessionOutcome, TraceContext};
 use futures_util::future::BoxFuture;
 use tokio::sync::mpsc;
 
@@ -44,6 +45,22 @@ pub enum ToWorker {
     Message(Box<ClientMessage>),
     /// End the session with this close. What was received before is answered first, unless the client is at fault.
     Close(Box<Close>),
+    /// The client is gone, in this way. What was received before is answered, for the record: nobody hears it.
+    Gone(Departure),
+}
+
+/// How a client left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Departure {
+    /// What that makes of the session.
+    pub outcome: SessionOutcome,
+    /// The close code: the client's own, ours, 1005 for a close frame without one, 1006 for no close frame (RFC 6455 §7.4.1).
+    pub close_code: u16,
+}
+
+impl Departure {
+    /// Without a word.
+    pub const VANISHED: Self = Self { outcome: SessionOutcome::ClientGone, close_code: 1006 };
 }
 
 /// From the worker to the gateway.

@@ -8,7 +8,7 @@ use std::{
 };
 
 use dalston_protocol::{
-    CloseCode, RequestId, Segment, SessionId,
+    RequestId, Segment, SessionId,
     realtime::{Retention, SessionConfig, SessionEnd},
 };
 use dalston_store::{Archive, Limits, Recording, RecordingStart, SessionRecord, SessionSummary};
@@ -120,7 +120,7 @@ pub fn said(start: &RecordingStart, text: &str) -> SessionRecord {
     };
     SessionRecord {
         outcome: "completed".into(),
-        close_code: CloseCode::Normal,
+        close_code: 1000,
         end: SessionEnd {
             session_id: start.session_id.clone(),
             total_audio_seconds: 2.0,

@@ -3,6 +3,7 @@
 use std::{pin::Pin, task::Context, time::Duration};
 
 use dalston_protocol::{ApiError, Close, CloseCode, ErrorCode, realtime::ServerMessage};
+use dalston_session_router::link::Departure;
 use futures_util::Sink;
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::{
@@ -96,10 +97,12 @@ impl Pump<'_> {
         self.hang_up(now);
     }
 
-    /// The worker answers for what it received, as after `end`.
+    /// The worker answers for what it received, as after `end`. It is told how the session ended, which is decided by now, for
+    /// its record to say the same.
     pub(super) fn hang_up(&mut self, now: Instant) {
         if self.from_worker.is_some() {
-            self.held.then_hang_up();
+            let how = self.verdict.map_or(Departure::VANISHED, Verdict::departure);
+            self.held.then_hang_up(how);
             self.clock.expect_worker(self.limits.worker_timeout, now);
         }
     }
@@ -230,6 +233,5 @@ impl Pump<'_> {
             let _ = socket.poll_flush(cx);
         }
         self.client_gone("not_reading", now);
-        self.dismiss_worker(error.close(), now);
     }
 }
