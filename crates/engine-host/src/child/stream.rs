@@ -10,7 +10,7 @@ use super::{panics, process};
 use crate::wire::{Answer, LENGTH, MAX_FRAME, Message, Request};
 
 /// By how much a stream that is in no hurry gives way to others.
-const NICE: i32 = 10;
+const NICE: i32 = 5;
 
 /// How a stream's loop ends when it is not the socket's end.
 enum Stop {

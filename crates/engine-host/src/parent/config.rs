@@ -58,7 +58,8 @@ pub struct Limits {
     pub wait: Duration,
     /// Longest wait for a host that is starting. Then the reason.
     pub restart: Duration,
-    /// Longest wait for a stream's answer to half a second of audio. Then it hangs, and is replaced.
+    /// Longest wait for a stream's answer to half a second of audio. Then it hangs, and is replaced. Streams that are opened
+    /// for accuracy have five times as long for this and for the end.
     pub answer: Duration,
     /// The same for the utterance's end, which takes the longer the more was said.
     pub finish: Duration,

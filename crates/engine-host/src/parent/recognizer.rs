@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
-use dalston_engine_sdk::{EngineError, Hypothesis, Recognizer, SAMPLE_RATE, StreamOptions};
+use dalston_engine_sdk::{EngineError, Hypothesis, Profile, Recognizer, SAMPLE_RATE, StreamOptions};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
@@ -14,6 +15,9 @@ use crate::wire::{Answer, Message, Request};
 
 /// Most samples in one request: half a second, so that an answer is never long in coming.
 const PART: usize = SAMPLE_RATE as usize / 2;
+
+/// How much longer a stream of [`Profile::Accurate`] may take for an answer.
+const UNHURRIED: u32 = 5;
 
 /// A recogniser whose engine is another process.
 pub struct HostedRecognizer {
@@ -100,7 +104,7 @@ impl HostedRecognizer {
             let is_last = end == utterance.audio.len();
             let samples = &utterance.audio[utterance.decoded..end];
             first.extend(Request::audio_frame(samples, want_partial && is_last));
-            match stream.ask(&first, self.shared.config.limits.answer).await? {
+            match stream.ask(&first, self.unhurried(self.shared.config.limits.answer)).await? {
                 Answer::Decoded(hypothesis) => partial = hypothesis,
                 other => return Err(out_of_turn(&other)),
             }
@@ -114,7 +118,7 @@ impl HostedRecognizer {
     async fn finish(&mut self, utterance: &mut Utterance) -> Result<Hypothesis, Fault> {
         self.decode(utterance, false).await?;
         let Some(mut stream) = utterance.stream.take() else { return Ok(Hypothesis::default()) };
-        match stream.ask(&Request::Finish.frame(), self.shared.config.limits.finish).await? {
+        match stream.ask(&Request::Finish.frame(), self.unhurried(self.shared.config.limits.finish)).await? {
             Answer::Final { hypothesis, adaptation } => {
                 stream.finish();
                 if !adaptation.is_empty() {
@@ -124,6 +128,11 @@ impl HostedRecognizer {
             }
             other => Err(out_of_turn(&other)),
         }
+    }
+
+    /// A limit for a stream of live audio, or longer for one that searches more and gives way to those.
+    fn unhurried(&self, limit: Duration) -> Duration {
+        if self.options.profile == Profile::Accurate { limit * UNHURRIED } else { limit }
     }
 
     /// Gets the utterance ready to be decoded again, or gives it up.
