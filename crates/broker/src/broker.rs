@@ -9,12 +9,12 @@ use crate::Subscription;
 /// Longest body in bytes. Messages name what is to be done; the thing itself is in a store.
 pub const MAX_BODY: usize = 64 << 10;
 
-/// Queues with leases, and topics to be woken by. [`conformance`](crate::conformance) holds every implementation to this
-/// contract.
+/// Queues with leases, and topics to be woken by. `conformance` holds every implementation to this contract.
 ///
 /// * A message that was accepted is delivered until it is acknowledged: **at least once**, to one consumer at a time.
 /// * A claim is **fenced** by who holds it and by how often the message was delivered: whoever lost it can neither renew,
-///   acknowledge nor release it, whether another consumer has it by now or the same one again.
+///   acknowledge nor release it, whether another consumer has it by now or the same one again. Between the end of its lease
+///   and the next delivery it may be lost or not.
 /// * In a queue, what came back (its lease ran out, or it was released) goes before what is new; the rest goes in the order of
 ///   publication. Of several queues that have something, the one that was served longest ago is next.
 /// * Each operation but [`claim`](Self::claim) ends within a bound of its own. Dropping its future leaves it done or not
