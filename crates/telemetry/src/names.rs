@@ -131,6 +131,10 @@ pub mod key {
         HTTP_STATUS_CODE = "http.status_code";
         /// The route's template, never the path with its query.
         HTTP_ROUTE = "http.route";
+        /// Host that an outgoing request goes to.
+        SERVER_ADDRESS = "server.address";
+        /// Its port.
+        SERVER_PORT = "server.port";
         /// Kind of failure, from a closed list.
         ERROR_TYPE = "error.type";
         /// WebSocket close code.
