@@ -12,21 +12,22 @@ pub const MAX_BODY: usize = 64 << 10;
 /// Queues with leases, and topics to be woken by. `conformance` holds every implementation to this contract.
 ///
 /// * A message that was accepted is delivered until it is acknowledged: **at least once**, to one consumer at a time.
-/// * A claim is **fenced** by who holds it and by how often the message was delivered: whoever lost it can neither renew,
-///   acknowledge nor release it, whether another consumer has it by now or the same one again. Between the end of its lease
-///   and the next delivery it may be lost or not.
-/// * In a queue, what came back (its lease ran out, or it was released) goes before what is new; the rest goes in the order of
-///   publication. Of several queues that have something, the one that was served longest ago is next.
-/// * Each operation but [`claim`](Self::claim) ends within a bound of its own. Dropping its future leaves it done or not
-///   done, never half.
+/// * A claim is **fenced** by who holds it and by how often the message was delivered: whoever lost it can neither
+///   renew, acknowledge nor release it, whether another consumer has it by now or the same one again. Between the end
+///   of its lease and the next delivery it may be lost or not.
+/// * In a queue, what came back (its lease ran out, or it was released) goes before what is new; the rest goes in the
+///   order of publication. Of several queues that have something, the one that was served longest ago is next.
+/// * Each operation but [`claim`](Self::claim) ends within a bound of its own. Dropping its future leaves it done or
+///   not done, never half.
 ///
 /// Queues are a closed list that the program makes up: one that was used once stays listed.
 pub trait Broker: fmt::Debug + Send + Sync + 'static {
     /// Adds a message. Several with the same body are several messages.
     fn publish<'a>(&'a self, queue: &'a str, body: String) -> BoxFuture<'a, Result<(), BrokerError>>;
 
-    /// Takes a message of one of `queues` for the time of `lease`, or gives `None` when none came within `wait`. Those who wait
-    /// are served in the order they came. Dropping the future may cost the message that it was about to get one lease, no more.
+    /// Takes a message of one of `queues` for the time of `lease`, or gives `None` when none came within `wait`. Those
+    /// who wait are served in the order they came. Dropping the future may cost the message that it was about to get
+    /// one lease, no more.
     fn claim<'a>(
         &'a self,
         queues: &'a [String],
@@ -47,8 +48,8 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
     /// All queues as they stand, by name.
     fn queues(&self) -> BoxFuture<'_, Result<Vec<QueueStats>, BrokerError>>;
 
-    /// Wakes who has subscribed to `topic`. It carries nothing and may be lost with a connection: who is woken looks for
-    /// himself, and looks now and then unwoken.
+    /// Wakes who has subscribed to `topic`. It carries nothing and may be lost with a connection: who is woken looks
+    /// for himself, and looks now and then unwoken.
     fn notify<'a>(&'a self, topic: &'a str) -> BoxFuture<'a, Result<(), BrokerError>>;
 
     /// To be woken by every [`notify`](Self::notify) of `topic` from now on.

@@ -1,7 +1,7 @@
 //! Queues of work with leases, and wake-ups for whoever watches.
 //!
-//! A message is claimed for a time, worked on, and acknowledged. Whoever dies in between loses the claim, and the message goes
-//! to another:
+//! A message is claimed for a time, worked on, and acknowledged. Whoever dies in between loses the claim, and the
+//! message goes to another:
 //!
 //! ```
 //! use std::time::Duration;
@@ -19,8 +19,8 @@
 //! # Ok(()) }
 //! ```
 //!
-//! The broker only carries. What must not be forgotten is in a store, which publishes again what a broker has lost; so a
-//! message may come twice, or come for something that is long done, and whoever claims it asks the store first.
+//! The broker only carries. What must not be forgotten is in a store, which publishes again what a broker has lost; so
+//! a message may come twice, or come for something that is long done, and whoever claims it asks the store first.
 
 #![forbid(unsafe_code)]
 

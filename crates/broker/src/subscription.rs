@@ -6,8 +6,8 @@ use tokio::sync::mpsc;
 
 /// Is woken by a topic. Ends when it is dropped.
 pub struct Subscription {
-    /// Room for one: whoever has not looked since the last wake-up needs no second one. So a slow subscriber costs nothing, and
-    /// is still woken after the last change.
+    /// Room for one: whoever has not looked since the last wake-up needs no second one. So a slow subscriber costs
+    /// nothing, and is still woken after the last change.
     woken: mpsc::Receiver<()>,
     /// What the broker must know the end of.
     _ends: Box<dyn Any + Send + Sync>,
@@ -24,8 +24,8 @@ impl Subscription {
         (Waker(waker), Self { woken, _ends: Box::new(ends) })
     }
 
-    /// Waits to be woken: at once if it was since the last look. `None` when the broker is gone. Losing the race of a `select!`
-    /// loses no wake-up.
+    /// Waits to be woken: at once if it was since the last look. `None` when the broker is gone. Losing the race of a
+    /// `select!` loses no wake-up.
     pub async fn next(&mut self) -> Option<()> {
         self.woken.recv().await
     }

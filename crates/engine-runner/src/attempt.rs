@@ -105,8 +105,8 @@ fn waited(task: &TaskRecord) -> std::time::Duration {
     task.ready_at.and_then(|ready| began.duration_since(ready).ok()).unwrap_or_default()
 }
 
-/// The spans of attempts that a later attempt may be linked to: the last of this runner. What another process began is not
-/// among them; the parent that both have shows it.
+/// The spans of attempts that a later attempt may be linked to: the last of this runner. What another process began is
+/// not among them; the parent that both have shows it.
 #[derive(Debug, Default)]
 pub(crate) struct FirstAttempts(Mutex<VecDeque<(TaskId, TraceContext)>>);
 

@@ -48,7 +48,8 @@ impl Station {
         }
     }
 
-    /// Tells the store how far the attempt is, and learns whether it is to go on: regularly, and sooner when it has moved.
+    /// Tells the store how far the attempt is, and learns whether it is to go on: regularly, and sooner when it has
+    /// moved.
     async fn look(&self, attempt: &Attempt) -> Infallible {
         let mut shown = 0.0;
         loop {

@@ -1,7 +1,7 @@
 //! Gives an engine its tasks.
 //!
-//! An author writes [`Engine::process`](dalston_engine_sdk::batch::Engine::process) and nothing else; a [`Runner`] does the
-//! rest, for as many tasks at once as the engine can take:
+//! An author writes [`Engine::process`](dalston_engine_sdk::batch::Engine::process) and nothing else; a [`Runner`] does
+//! the rest, for as many tasks at once as the engine can take:
 //!
 //! ```text
 //! claim a message ─▶ begin the task ─▶ inputs become local files ─▶ process, on a thread of its own
@@ -26,14 +26,14 @@
 //!
 //! What holds, whatever is killed at whatever moment:
 //!
-//! * **A message is acknowledged when the store has no need of it any more**, and not before. Until then the broker, or in the
-//!   end whoever reconciles it with the store, gives the task to somebody else.
-//! * **A task may run more than once and is committed once.** The store counts its attempts; an attempt that is not the last
-//!   commits nothing. Each writes its artifacts where no other does.
-//! * **The store says whose a task is, not the broker.** Who lost the lease of a message goes on while the store counts no
-//!   other attempt.
-//! * **An engine can do what it wants**: panic, hang, write too much, ignore that it was cancelled. It costs its own task an
-//!   attempt, and at worst a thread.
+//! * **A message is acknowledged when the store has no need of it any more**, and not before. Until then the broker, or
+//!   in the end whoever reconciles it with the store, gives the task to somebody else.
+//! * **A task may run more than once and is committed once.** The store counts its attempts; an attempt that is not the
+//!   last commits nothing. Each writes its artifacts where no other does.
+//! * **The store says whose a task is, not the broker.** Who lost the lease of a message goes on while the store counts
+//!   no other attempt.
+//! * **An engine can do what it wants**: panic, hang, write too much, ignore that it was cancelled. It costs its own
+//!   task an attempt, and at worst a thread.
 
 #![forbid(unsafe_code)]
 

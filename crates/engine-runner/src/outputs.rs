@@ -50,8 +50,8 @@ impl Station {
     }
 }
 
-/// Nothing but files of the engine's own folder, under names that are safe everywhere, and not too many or too large. How many
-/// bytes they have.
+/// Nothing but files of the engine's own folder, under names that are safe everywhere, and not too many or too large.
+/// How many bytes they have.
 async fn check_files(output: &TaskOutput, folder: &Path, limits: &OutputLimits) -> Result<u64, NoOutput> {
     if output.files.len() > limits.files {
         return Err(NoOutput::Refused(format!("the engine gave back more than {} files", limits.files)));

@@ -49,8 +49,8 @@ impl Runner {
         Self { engine, store, artifacts, broker, tracers, metrics, settings }
     }
 
-    /// Runs until `shutdown`. Then nothing is claimed any more; what is under way may go on for the drain time, and is stopped
-    /// and given back after that. Returns when nothing is left, but for threads that do not.
+    /// Runs until `shutdown`. Then nothing is claimed any more; what is under way may go on for the drain time, and is
+    /// stopped and given back after that. Returns when nothing is left, but for threads that do not.
     ///
     /// Dropping the future is like a crash: engines are told to stop, and messages come again when their leases end.
     ///
@@ -94,7 +94,8 @@ impl Runner {
     }
 }
 
-/// The next message, and a place to work on it; `None` at shutdown. A message is claimed only when there is a place for it.
+/// The next message, and a place to work on it; `None` at shutdown. A message is claimed only when there is a place for
+/// it.
 async fn next(station: &Station, shutdown: &CancellationToken) -> Option<(Delivery, Slot)> {
     let queues = [engine_queue(&station.info.engine_id)];
     let claim = async {
@@ -123,7 +124,8 @@ async fn drain(station: &Station, mut attempts: JoinSet<()>) {
     if timeout(station.settings.drain, rest(&mut attempts)).await.is_err() {
         tracing::info!(tasks = attempts.len(), "tasks are stopped and given back");
         station.halt.cancel();
-        // Bounded: each waits for its engine at most for the time of grace, and for store and broker as long as these take.
+        // Bounded: each waits for its engine at most for the time of grace, and for store and broker as long as these
+        // take.
         rest(&mut attempts).await;
     }
 }

@@ -1,7 +1,8 @@
 //! Folders for tasks.
 //!
-//! Each runner has a folder of its own in a place that runners of several processes may share, and a locked file beside it. The
-//! lock goes with its process, however that ends; who comes next removes the folders that nobody holds any more.
+//! Each runner has a folder of its own in a place that runners of several processes may share, and a locked file beside
+//! it. The lock goes with its process, however that ends; who comes next removes the folders that nobody holds any
+//! more.
 
 use std::{
     fs::{DirBuilder, File, TryLockError},

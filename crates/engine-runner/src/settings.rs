@@ -11,11 +11,11 @@ pub struct RunnerSettings {
     pub name: String,
     /// Where the folders of tasks are made. Runners may share it, those of other processes too.
     pub scratch: PathBuf,
-    /// How long a message stays claimed unless it is renewed, which is done three times as often. A runner that is killed
-    /// keeps its tasks from others for this long.
+    /// How long a message stays claimed unless it is renewed, which is done three times as often. A runner that is
+    /// killed keeps its tasks from others for this long.
     pub lease: Duration,
-    /// How often the store is asked whether a task is to go on. With news of its progress it is asked sooner, at most twice a
-    /// second.
+    /// How often the store is asked whether a task is to go on. With news of its progress it is asked sooner, at most
+    /// twice a second.
     pub look: Duration,
     /// How long an engine that was asked to stop may take. Then its thread is given up.
     pub grace: Duration,

@@ -7,8 +7,9 @@ use std::sync::{
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// The places of an engine. One that a hanging thread holds is replaced, up to a number of them: then the engine has fewer
-/// until one of these threads returns, or none at all. An engine that hangs for ever must not fill the memory with threads.
+/// The places of an engine. One that a hanging thread holds is replaced, up to a number of them: then the engine has
+/// fewer until one of these threads returns, or none at all. An engine that hangs for ever must not fill the memory
+/// with threads.
 #[derive(Debug)]
 pub(crate) struct Slots {
     free: Arc<Semaphore>,

@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use dalston_protocol::TaskId;
 use parking_lot::Mutex;
 
-/// A second message for one of them is dropped: to begin it again would only take it from oneself. It comes when a broker
-/// forgot that the first was claimed, or when somebody put it back who thought that it was lost.
+/// A second message for one of them is dropped: to begin it again would only take it from oneself. It comes when a
+/// broker forgot that the first was claimed, or when somebody put it back who thought that it was lost.
 #[derive(Debug, Default)]
 pub(crate) struct UnderWay(Mutex<HashSet<TaskId>>);
 

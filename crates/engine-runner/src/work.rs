@@ -33,8 +33,8 @@ pub(crate) enum Ended {
 }
 
 impl Station {
-    /// Does the work until it is done or `stop` is asked for. Dropping it leaves no file behind. Takes the slot away if its
-    /// thread does not return.
+    /// Does the work until it is done or `stop` is asked for. Dropping it leaves no file behind. Takes the slot away if
+    /// its thread does not return.
     pub(crate) async fn work(&self, attempt: &Attempt, slot: &mut Option<Slot>) -> Ended {
         match self.scratch.folder() {
             Ok(folder) => {

@@ -1,7 +1,7 @@
 //! The suite that every [`Broker`] must pass.
 //!
-//! Each claim is one function, and [`broker_conformance!`](crate::broker_conformance) makes one test of each, so that a failure
-//! says which promise broke.
+//! Each claim is one function, and [`broker_conformance!`](crate::broker_conformance) makes one test of each, so that a
+//! failure says which promise broke.
 
 mod fencing;
 mod queues;

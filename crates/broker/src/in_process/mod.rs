@@ -20,7 +20,8 @@ use queue::{Ticket, after};
 use state::{State, Wish};
 use topics::Topics;
 
-/// The broker of one process. It forgets all when the process ends. Its clock is [`tokio::time`]'s, which tests can pause.
+/// The broker of one process. It forgets all when the process ends. Its clock is [`tokio::time`]'s, which tests can
+/// pause.
 #[derive(Debug)]
 pub struct InProcessBroker {
     /// Not an async lock: no await happens under it, and every operation takes microseconds.

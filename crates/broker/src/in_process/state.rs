@@ -1,7 +1,7 @@
 //! All queues, and the line of those who wait. Pure: time is given.
 //!
-//! Whenever a queue has a message and somebody waits for it, the two are brought together before the step ends; so nobody who
-//! comes later overtakes one who waits.
+//! Whenever a queue has a message and somebody waits for it, the two are brought together before the step ends; so
+//! nobody who comes later overtakes one who waits.
 
 use std::{
     collections::{BTreeMap, HashMap},
