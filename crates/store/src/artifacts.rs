@@ -65,10 +65,23 @@ impl Artifacts {
     /// # Errors
     /// When the folder cannot be used.
     pub fn local(root: &Path) -> Result<Self, StoreError> {
+        Self::in_folder(root, LEFT_BEHIND)
+    }
+
+    /// As [`local`](Self::local), by the only process that writes there: all that is half written was left behind by one
+    /// that is gone, and is removed.
+    ///
+    /// # Errors
+    /// When the folder cannot be used.
+    pub fn local_alone(root: &Path) -> Result<Self, StoreError> {
+        Self::in_folder(root, Duration::ZERO)
+    }
+
+    fn in_folder(root: &Path, left_behind: Duration) -> Result<Self, StoreError> {
         let incoming = root.join(INCOMING);
         let made = DirBuilder::new().recursive(true).mode(0o700).create(&incoming);
         made.map_err(|error| StoreError::at(&incoming, error))?;
-        clear(&incoming)?;
+        clear(&incoming, left_behind)?;
         let store = LocalFileSystem::new_with_prefix(root).map_err(|error| StoreError::of_object(root, error))?;
         Ok(Self { store: Arc::new(store), root: root.into() })
     }
@@ -212,14 +225,14 @@ impl Artifacts {
     }
 }
 
-/// Removes what processes left behind that were killed while they wrote.
-fn clear(incoming: &Path) -> Result<(), StoreError> {
+/// Removes what processes left behind that were killed while they wrote: what nobody has written to for so long.
+fn clear(incoming: &Path, left_behind: Duration) -> Result<(), StoreError> {
     let wrong = |error| StoreError::at(incoming, error);
-    let oldest = SystemTime::now() - LEFT_BEHIND;
+    let oldest = SystemTime::now() - left_behind;
     for entry in std::fs::read_dir(incoming).map_err(wrong)? {
         let entry = entry.map_err(wrong)?;
         // Whoever writes it may move it away at any moment.
-        let is_left = entry.metadata().and_then(|meta| meta.modified()).is_ok_and(|modified| modified < oldest);
+        let is_left = entry.metadata().and_then(|meta| meta.modified()).is_ok_and(|modified| modified <= oldest);
         if is_left && let Err(error) = std::fs::remove_file(entry.path()) {
             return Err(StoreError::at(entry.path(), error));
         }

@@ -178,6 +178,17 @@ async fn remains_of_killed_processes_are_cleared_and_uploads_under_way_are_not()
 }
 
 #[tokio::test]
+async fn who_has_the_folder_alone_clears_all_that_is_half_written() {
+    let (artifacts, folder) = artifacts();
+    artifacts.put("a", "whole").await.unwrap();
+    let left = folder.path().join("incoming/0123456789abcdef#1");
+    fs::write(&left, "half").unwrap();
+    let artifacts = Artifacts::local_alone(folder.path()).unwrap();
+    assert!(!left.exists());
+    assert_eq!(artifacts.get("a", 5).await.unwrap(), "whole");
+}
+
+#[tokio::test]
 async fn what_people_said_is_for_nobody_else_on_this_machine() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("artifacts");

@@ -42,8 +42,9 @@ impl Kept {
         let store = JobStore::open(&format!("sqlite:{}", database.display())).await;
         let store = store.with_context(|| format!("cannot keep jobs in {}", database.display()))?;
         let folder = config.data_dir.join("artifacts");
+        // The archive has locked the data folder: no other server writes there.
         let artifacts =
-            Artifacts::local(&folder).with_context(|| format!("cannot keep files in {}", folder.display()))?;
+            Artifacts::local_alone(&folder).with_context(|| format!("cannot keep files in {}", folder.display()))?;
         Ok(Self { store, artifacts })
     }
 }
