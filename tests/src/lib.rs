@@ -3,11 +3,14 @@
 #[path = "../../crates/telemetry/tests/support/mod.rs"]
 #[allow(missing_docs, clippy::unwrap_used, reason = "a test's support, shared with the telemetry crate's own")]
 pub mod collector;
+pub mod http;
+pub mod jobs;
 pub mod log;
 pub mod server;
 pub mod session;
 pub mod speech;
 pub mod trace;
+pub mod words;
 
 pub use collector::Collector;
 pub use server::Server;

@@ -1,9 +1,8 @@
 //! The real binary as a child process, on a port of its own, with a data folder of its own.
 
 use std::{
-    io::{BufRead, BufReader, Read, Write},
-    net::TcpStream,
-    path::PathBuf,
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex, mpsc::Receiver},
     time::{Duration, Instant},
@@ -12,7 +11,10 @@ use std::{
 use dalston_client::{Endpoint, StreamClient};
 use dalston_protocol::realtime::SessionConfig;
 
-use crate::log::Log;
+use crate::{
+    http::{self, Answer},
+    log::Log,
+};
 
 /// How long a server may take to print where it listens, or to end.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -20,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// A server to be started.
 pub struct Builder {
     command: Command,
-    data_dir: tempfile::TempDir,
+    data_dir: DataDir,
     expected: Vec<&'static str>,
 }
 
@@ -31,31 +33,11 @@ pub struct Server {
     log: Arc<Mutex<Log>>,
     expected: Vec<&'static str>,
     readers: Vec<std::thread::JoinHandle<()>>,
-    _data_dir: tempfile::TempDir,
+    data_dir: DataDir,
 }
 
-/// An HTTP answer.
-#[derive(Debug)]
-pub struct Answer {
-    /// The status.
-    pub status: u16,
-    /// Lower-case names.
-    pub headers: Vec<(String, String)>,
-    /// The body.
-    pub body: String,
-}
-
-impl Answer {
-    /// A header's value.
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
-    }
-
-    /// The body as JSON.
-    pub fn json(&self) -> serde_json::Value {
-        serde_json::from_str(&self.body).unwrap_or_else(|e| panic!("not JSON: {e}: {}", self.body))
-    }
-}
+/// What outlives a server, for as long as somebody holds it.
+pub type DataDir = Arc<tempfile::TempDir>;
 
 /// The binary that this test run has built.
 pub fn binary() -> PathBuf {
@@ -75,9 +57,9 @@ impl Server {
 
     /// A server with this engine that listens on a free port.
     pub fn with_engine(engine: &str) -> Builder {
-        let data_dir = tempfile::tempdir().expect("a temporary folder");
+        let data_dir = Arc::new(tempfile::tempdir().expect("a temporary folder"));
         let mut command = Command::new(binary());
-        command.args(["serve", "--bind", "127.0.0.1:0", "--engine", engine, "--data-dir"]).arg(data_dir.path());
+        command.args(["serve", "--bind", "127.0.0.1:0", "--engine", engine]);
         command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("LOG_FORMAT", "json");
         Builder { command, data_dir, expected: Vec::new() }
     }
@@ -90,6 +72,11 @@ impl Server {
     /// Its process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Where it keeps things.
+    pub fn folder(&self) -> &Path {
+        self.data_dir.path()
     }
 
     /// A client of its native API.
@@ -124,20 +111,12 @@ impl Server {
 
     /// As [`Server::request`], for a server that may be gone.
     pub fn try_request(&self, method: &str, path: &str, headers: &str) -> std::io::Result<Answer> {
-        let mut stream = TcpStream::connect(&self.address)?;
-        stream.set_read_timeout(Some(Duration::from_secs(20)))?;
-        let head = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n{headers}\r\n", self.address);
-        stream.write_all(head.as_bytes())?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
-        let mut lines = head.lines();
-        let status = lines.next().and_then(|line| line.split(' ').nth(1)).and_then(|s| s.parse().ok()).unwrap_or(0);
-        let headers = lines
-            .filter_map(|line| line.split_once(": "))
-            .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
-            .collect();
-        Ok(Answer { status, headers, body: body.to_owned() })
+        self.send(method, path, headers, &[])
+    }
+
+    /// As [`Server::try_request`], with a body.
+    pub fn send(&self, method: &str, path: &str, headers: &str, body: &[u8]) -> std::io::Result<Answer> {
+        http::exchange(&self.address, method, path, headers, body)
     }
 
     /// The value of a metric without labels, or with exactly these, as it stands in `/metrics`.
@@ -168,6 +147,12 @@ impl Server {
         }
     }
 
+    /// `kill -9`, and its end.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("our own child can be killed");
+        self.wait();
+    }
+
     /// SIGTERM, and its end.
     pub fn stop(&mut self) -> ExitStatus {
         self.signal("TERM");
@@ -180,6 +165,13 @@ impl Builder {
     #[must_use]
     pub fn env(mut self, name: &str, value: impl AsRef<std::ffi::OsStr>) -> Self {
         self.command.env(name, value);
+        self
+    }
+
+    /// A data folder that a server before it has left.
+    #[must_use]
+    pub fn in_folder(mut self, data_dir: &DataDir) -> Self {
+        self.data_dir = data_dir.clone();
         self
     }
 
@@ -220,6 +212,7 @@ impl Builder {
 
     /// The server, and where it will say where it listens.
     fn launch(mut self) -> (Server, Receiver<String>) {
+        self.command.arg("--data-dir").arg(self.data_dir.path());
         self.command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = self.command.spawn().expect("the binary starts");
         let log = Arc::new(Mutex::new(Log::default()));
@@ -244,7 +237,7 @@ impl Builder {
         };
         let readers = vec![reads_stdout, reads_stderr];
         let (expected, data_dir) = (self.expected, self.data_dir);
-        let server = Server { child, address: String::new(), log, expected, readers, _data_dir: data_dir };
+        let server = Server { child, address: String::new(), log, expected, readers, data_dir };
         (server, address)
     }
 }

@@ -45,29 +45,24 @@ impl Trace {
         }
     }
 
-    /// `[service] name` under its parent, two spaces a level; of brothers with one name only the first, with how many.
+    /// `[service] name` under its parent, two spaces a level; brothers with one name are shown as one, with the children of all.
     pub fn tree(&self) -> String {
         let mut text = String::new();
         let is_root = |r: &&Received| !self.spans.iter().any(|other| other.span.span_id == r.span.parent_span_id);
-        let mut roots: Vec<&Received> = self.spans.iter().filter(is_root).collect();
-        roots.sort_by_key(|r| r.span.start_time_unix_nano);
-        self.write(&mut text, &roots, 0);
+        let roots: Vec<&Received> = self.spans.iter().filter(is_root).collect();
+        self.write(&mut text, roots, 0);
         text
     }
 
-    fn write(&self, text: &mut String, brothers: &[&Received], depth: usize) {
-        let mut seen: Vec<&str> = Vec::new();
-        for received in brothers {
-            let name = received.span.name.as_str();
-            if seen.contains(&name) {
-                continue;
-            }
-            seen.push(name);
-            text.push_str(&format!("{}[{}] {name}\n", "  ".repeat(depth), received.service));
-            let mut children: Vec<&Received> =
-                self.spans.iter().filter(|r| r.span.parent_span_id == received.span.span_id).collect();
-            children.sort_by_key(|r| r.span.start_time_unix_nano);
-            self.write(text, &children, depth + 1);
+    fn write(&self, text: &mut String, mut brothers: Vec<&Received>, depth: usize) {
+        brothers.sort_by_key(|r| r.span.start_time_unix_nano);
+        while let Some(first) = brothers.first() {
+            let (service, name) = (first.service.as_str(), first.span.name.as_str());
+            text.push_str(&format!("{}[{service}] {name}\n", "  ".repeat(depth)));
+            let (same, others): (Vec<&Received>, _) = brothers.into_iter().partition(|r| r.span.name == name);
+            let is_child = |r: &&Received| same.iter().any(|parent| parent.span.span_id == r.span.parent_span_id);
+            self.write(text, self.spans.iter().filter(is_child).collect(), depth + 1);
+            brothers = others;
         }
     }
 }
