@@ -131,6 +131,22 @@ async fn sigterm_ends_a_server_that_still_starts_with_0() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_was_stopped_and_goes_on_keeps_its_sessions() {
+    let server = Server::loopback().start();
+    let client = server.client(SessionConfig { enable_vad: false, ..SessionConfig::default() });
+    let (mut sink, mut events, _) = session::open(&client).await;
+    server.signal("STOP");
+    // Longer than a worker may be silent and not be given up.
+    tokio::time::sleep(Duration::from_secs(11)).await;
+    server.signal("CONT");
+    sink.send_audio(speech::demo()[..32_000].to_vec()).await.expect("the session is open");
+    sink.send(&ClientMessage::End).await.expect("the session is open");
+    let heard = session::rest(&mut events).await;
+    assert_eq!(heard.code, 1000, "{}", heard.reason);
+    assert_eq!(heard.finals().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn half_a_head_is_cut_at_the_limit() {
     let server = Server::loopback().env("DALSTON_HEADER_TIMEOUT", "300ms").start();
     let mut stream = TcpStream::connect(server.address()).expect("it listens");

@@ -83,7 +83,9 @@ async fn serve(config: Config) -> Result<()> {
     let address = listener.local_addr()?;
     let capabilities = engine.streaming.capabilities().clone();
 
-    let registry: Arc<dyn Registry> = Arc::new(InProcessRegistry::new(RegistryTimes::default()));
+    let registry = Arc::new(InProcessRegistry::new(RegistryTimes::default()));
+    let _noticing = AbortOnDropHandle::new(tokio::spawn(registry.clone().notice_standstills()));
+    let registry: Arc<dyn Registry> = registry;
     let router = SessionRouter::new(registry.clone(), RouterSettings::default(), tracers().clone(), metrics.clone());
     let router = Arc::new(router);
 

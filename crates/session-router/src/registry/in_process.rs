@@ -1,13 +1,17 @@
 //! The registry of one process: a lock around [`State`].
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use dalston_protocol::{LeaseId, WorkerId};
 use futures_util::{FutureExt, future::BoxFuture};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::{Heartbeat, Registry, Reservation, ReserveError, ReserveRequest, Unavailable, state::State};
+use super::{
+    Heartbeat, Registry, Reservation, ReserveError, ReserveRequest, Unavailable,
+    clock::{BEAT, Clock},
+    state::State,
+};
 use crate::{WorkerRecord, WorkerStatus};
 
 /// How long workers may be silent.
@@ -30,20 +34,29 @@ impl Default for RegistryTimes {
 #[derive(Debug)]
 pub struct InProcessRegistry {
     /// Not an async lock: no await happens under it, and every operation takes microseconds.
-    state: Mutex<State>,
+    timed: Mutex<(Clock, State)>,
 }
 
 impl InProcessRegistry {
     /// An empty registry.
     pub fn new(times: RegistryTimes) -> Self {
-        Self { state: Mutex::new(State::new(times)) }
+        Self { timed: Mutex::new((Clock::default(), State::new(times))) }
+    }
+
+    /// Notices when the process stands still, as by SIGSTOP, for as long as it is polled: then that time counts for nobody.
+    pub async fn notice_standstills(self: Arc<Self>) {
+        let mut beats = tokio::time::interval(BEAT);
+        loop {
+            beats.tick().await;
+            self.timed.lock().0.beat();
+        }
     }
 
     /// One atomic step. The clock is read under the lock: time never runs backwards from one step to the next.
     fn now<T>(&self, step: impl FnOnce(&mut State, Instant) -> T) -> T {
-        let mut state = self.state.lock();
-        let now = Instant::now();
-        step(&mut state, now)
+        let (clock, state) = &mut *self.timed.lock();
+        let now = clock.now();
+        step(state, now)
     }
 
     /// One atomic step that is taken when the future is first polled, and cannot fail in one process.
@@ -101,8 +114,6 @@ impl Registry for InProcessRegistry {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::conformance::registry::Subject;
 

@@ -3,6 +3,7 @@
 //! Every operation is **one atomic step with the registry's own clock**: a lock in one process, one script where many
 //! gateways share a store. Nothing reads first and writes later, so two gateways never sell the same slot.
 
+mod clock;
 mod in_process;
 mod kinds;
 #[cfg(test)]
