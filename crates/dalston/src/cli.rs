@@ -7,7 +7,7 @@ use clap_complete::Shell;
 use dalston_client::{ApiKey, Endpoint};
 use dalston_protocol::realtime::{Retention, SessionConfig};
 
-use crate::{config::Flag, stream::RawEncoding};
+use crate::{config::Flag, jobs::JobsCommand, stream::RawEncoding, transcribe::TranscribeArgs};
 
 /// A speech-to-text server you can see into.
 #[derive(Debug, Parser)]
@@ -25,6 +25,11 @@ pub enum Command {
     Serve(ServeArgs),
     /// Stream audio to a server and show captions as they come.
     Stream(Box<StreamArgs>),
+    /// Transcribe audio files.
+    Transcribe(Box<TranscribeArgs>),
+    /// See and manage what a server was asked to transcribe.
+    #[command(subcommand)]
+    Jobs(JobsCommand),
     /// Check whether everything that a server needs is there, and say what to do if not.
     Doctor(DoctorArgs),
     /// Make API keys.
@@ -82,14 +87,22 @@ impl ServeArgs {
 #[derive(Debug, Clone, Args)]
 pub struct Target {
     /// Where the server is
-    #[arg(long = "url", value_name = "URL", env = "DALSTON_URL", default_value = "http://127.0.0.1:8000")]
+    #[arg(long = "url", value_name = "URL", env = "DALSTON_URL", default_value = USUAL)]
     pub endpoint: Endpoint,
     /// An API key; better in the environment than here, where other users can see it
     #[arg(long, value_name = "KEY", env = "DALSTON_API_KEY", hide_env_values = true)]
     api_key: Option<String>,
 }
 
+/// Where a server is unless it was told otherwise.
+const USUAL: &str = "http://127.0.0.1:8000";
+
 impl Target {
+    /// Whether it is where a server is unless it was told otherwise.
+    pub fn is_usual(&self) -> bool {
+        USUAL.parse().is_ok_and(|usual: Endpoint| usual == self.endpoint)
+    }
+
     /// The key, if there is one.
     pub fn api_key(&self) -> Option<ApiKey> {
         self.api_key.as_deref().filter(|key| !key.is_empty()).map(ApiKey::new)
@@ -216,7 +229,8 @@ pub struct CreateKeyArgs {
     /// For whom or what it is
     #[arg(long)]
     pub name: String,
-    /// What it may do: `realtime` opens sessions, `read` sees what runs, `admin` does everything. May be given again
+    /// What it may do: `realtime` opens sessions, `batch` uploads files, `read` sees what runs, `admin` does everything. May
+    /// be given again
     #[arg(long = "scope", value_name = "SCOPE", required = true, value_delimiter = ',', value_parser = scope)]
     pub scopes: Vec<dalston_gateway::auth::Scope>,
     /// Sessions that it may have open at once
@@ -253,7 +267,7 @@ fn pace(text: &str) -> Result<f64, String> {
     factor.ok_or_else(|| format!("a number from 0 to {FASTEST}, where 0 is as fast as the server takes it"))
 }
 
-fn retention(text: &str) -> Result<Retention, String> {
+pub(crate) fn retention(text: &str) -> Result<Retention, String> {
     let days: i32 = text.parse().map_err(|_| "a number of days".to_owned())?;
     Retention::try_from(days)
 }

@@ -9,11 +9,13 @@ pub mod cli;
 pub mod config;
 mod doctor;
 mod http;
+mod jobs;
 mod keys;
 mod serve;
 mod stream;
 mod terminal;
 mod trace;
+mod transcribe;
 
 use std::{
     io::{Write, stdout},
@@ -33,8 +35,13 @@ use crate::cli::{Cli, Command, KeysCommand, Output};
 /// With a message for the user.
 pub fn run(cli: Cli) -> Result<ExitCode> {
     match cli.command {
-        Command::Serve(args) => return serve::run(&args),
+        Command::Serve(args) => {
+            transcribe::end_with_parent_if_asked()?;
+            return serve::run(&args);
+        }
         Command::Stream(args) => return client_runtime()?.block_on(stream::run(&args)),
+        Command::Transcribe(args) => return client_runtime()?.block_on(transcribe::run(&args)),
+        Command::Jobs(command) => return client_runtime()?.block_on(jobs::run(&command)),
         Command::Keys(KeysCommand::Create(args)) => keys::create(&args)?,
         Command::Trace(args) => {
             let as_json = args.output == Output::Json;
