@@ -20,9 +20,9 @@ pub struct RealtimeConfig {
     pub partial_interval: Duration,
     /// When a client is warned of lag, and when its session ends.
     pub lag: LagLimits,
-    /// The longest that an engine may take for one call, before the utterance is given up.
+    /// The longest that an engine may take for one call, before the utterance is given up. Waits for a stream do not count.
     pub engine_deadline: Duration,
-    /// The longest that answering may take after the last audio.
+    /// The longest that answering may take after the last audio, beside waits for a stream of a full engine.
     pub drain_deadline: Duration,
     /// The longest that a client may leave an event unread.
     pub write_deadline: Duration,

@@ -326,3 +326,32 @@ pub fn speech() -> Vec<u8> {
     let data = wav.windows(4).position(|w| w == b"data").expect("a WAV file has data") + 8;
     wav[data..].to_vec()
 }
+
+/// Pieces of so many bytes.
+pub fn chunks(audio: Vec<u8>, size: usize) -> impl Iterator<Item = Vec<u8>> + Send + 'static {
+    let count = audio.len().div_ceil(size);
+    (0..count).map(move |i| audio[i * size..audio.len().min((i + 1) * size)].to_vec())
+}
+
+/// A session that sends all of it and `end`.
+pub async fn stream(stage: &Stage, config: SessionConfig, audio: Vec<u8>, size: usize) -> Heard {
+    stage.open(config).await.stream(chunks(audio, size)).await
+}
+
+/// Sends it at the pace of speech.
+pub fn live(client: &Client, audio: Vec<u8>) -> JoinHandle<()> {
+    let sender = client.channel.to_worker.clone();
+    tokio::spawn(async move {
+        for chunk in chunks(audio, 3_200) {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            if sender.send(ToWorker::Audio(chunk.into())).await.is_err() {
+                return;
+            }
+        }
+    })
+}
+
+/// Warnings of this code.
+pub fn warnings(heard: &Heard, wanted: &str) -> usize {
+    heard.count(|e| matches!(e, ServerMessage::Warning { code, .. } if code == wanted))
+}

@@ -1,0 +1,88 @@
+//! What is kept of a session that asks for it.
+
+mod support;
+
+use dalston_protocol::realtime::{Retention, ServerMessage, SessionConfig};
+use dalston_realtime::RealtimeConfig;
+use dalston_session_router::link::{Departure, Refusal, ToWorker};
+use dalston_store::{Archive, Limits};
+use dalston_telemetry::SessionOutcome;
+use support::{Scripted, Stage, noise, stream, without_vad};
+
+#[tokio::test]
+async fn a_session_that_asks_to_be_kept_is_there_when_its_end_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let archive = Archive::open(folder.path(), Limits::default()).await.unwrap();
+    let stage = Stage::keeping(Scripted::working(), RealtimeConfig::default(), Some(archive.clone())).await;
+    let config = SessionConfig { retention: Retention::Days(1), store_audio: true, ..without_vad() };
+    let heard = stream(&stage, config, noise(1.0), 3_200).await;
+    let end = heard.session_end().expect("it ended well");
+    let kept = archive.get("test", &end.session_id).await.unwrap().expect("it is kept");
+    assert_eq!((kept.transcript.text.as_str(), kept.transcript.duration), (end.transcript.as_str(), 1.0));
+    let audio = kept.summary.audio.expect("its audio is kept");
+    assert!(audio.complete && audio.seconds == 1.0, "{audio:?}");
+    assert!(archive.get("another", &end.session_id).await.unwrap().is_none());
+
+    let heard = stream(&stage, without_vad(), noise(1.0), 3_200).await;
+    assert!(archive.get("test", &heard.session_end().unwrap().session_id).await.unwrap().is_none());
+    assert_eq!(archive.list("test", 10, None).await.unwrap().sessions.len(), 1);
+    archive.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_kept_session_says_how_its_client_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let archive = Archive::open(folder.path(), Limits::default()).await.unwrap();
+    let stage = Stage::keeping(Scripted::working(), RealtimeConfig::default(), Some(archive.clone())).await;
+    let left = |outcome, close_code| Some(Departure { outcome, close_code });
+    for (how, outcome, close_code) in [
+        (None, "client_gone", 1006),
+        (left(SessionOutcome::ClientGone, 4999), "client_gone", 4999),
+        (left(SessionOutcome::SlowReader, 4408), "slow_reader", 4408),
+    ] {
+        let mut client = stage.open(SessionConfig { retention: Retention::Forever, ..without_vad() }).await;
+        client.audio(noise(1.0)).await;
+        if let Some(how) = how {
+            client.channel.to_worker.send(ToWorker::Gone(how)).await.unwrap();
+        }
+        let (nowhere, _) = tokio::sync::mpsc::channel(1);
+        client.channel.to_worker = nowhere;
+        let heard = client.rest().await;
+        let end = heard.session_end().expect("what was received is answered");
+        let kept = archive.get("test", &end.session_id).await.unwrap().expect("it is kept");
+        assert_eq!((kept.summary.outcome.as_str(), kept.summary.close_code), (outcome, close_code));
+        assert!(kept.transcript.text.starts_with("16000:"), "{}", kept.transcript.text);
+    }
+    archive.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_session_that_is_kept_in_part_or_not_at_all_is_told_before_its_end() {
+    let check = async |limits: Limits, expected: &str, is_kept: bool| {
+        let folder = tempfile::tempdir().unwrap();
+        let archive = Archive::open(folder.path(), limits).await.unwrap();
+        let stage = Stage::keeping(Scripted::working(), RealtimeConfig::default(), Some(archive.clone())).await;
+        let config = SessionConfig { retention: Retention::Days(1), store_audio: true, ..without_vad() };
+        let heard = stream(&stage, config, noise(2.0), 3_200).await;
+        let end = heard.session_end().expect("it ended well");
+        let [.., ServerMessage::Warning { code, message, .. }, _] = &heard.events[..] else {
+            panic!("no warning before the end: {:?}", heard.events)
+        };
+        assert_eq!(code, expected, "{message}");
+        assert!(!message.contains('/'), "{message}");
+        assert_eq!(archive.get("test", &end.session_id).await.unwrap().is_some(), is_kept);
+        archive.close().await.unwrap();
+    };
+    check(Limits { audio_bytes: 40_000, ..Limits::default() }, "audio_lost", true).await;
+    check(Limits { backlog_bytes: 10, ..Limits::default() }, "not_kept", false).await;
+}
+
+#[tokio::test]
+async fn a_server_without_an_archive_refuses_to_keep() {
+    let stage = Stage::new(Scripted::working()).await;
+    let config = SessionConfig { retention: Retention::Forever, ..without_vad() };
+    match stage.try_open(config).await {
+        Err(Refusal::Rejected(error)) => assert_eq!(error.param.as_deref(), Some("retention")),
+        other => panic!("it was taken: {:?}", other.map(|_| ())),
+    }
+}
