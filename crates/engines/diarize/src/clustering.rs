@@ -9,8 +9,11 @@ use crate::units::Unit;
 const SIDE: usize = 6;
 /// What a parameter costs when a change is looked for …
 const CHANGE_PENALTY: f64 = 1.0;
-/// … and when voices are put together. See [`Voice::distance`].
-const MERGE_PENALTY: f64 = 2.5;
+/// … when voices are put together until so many are left as are there …
+const KNOWN_PENALTY: f64 = 2.5;
+/// … and until none are alike, where too small a value makes two voices of one. Fitted, as the others are, to mixes of a
+/// handful of recorded voices. See [`Voice::distance`].
+const UNKNOWN_PENALTY: f64 = 3.5;
 /// Longest segment, in units: six seconds. More would hide a change that was missed.
 const LONGEST: usize = 24;
 /// Segments that are clustered at once: the work grows with the square.
@@ -83,10 +86,11 @@ pub fn voices(
 
 /// Puts the nearest two together until they are too far apart, down to `least`, and in any case down to `most`.
 fn merged(mut voices: Vec<Voice>, least: usize, most: usize, ctx: &dyn TaskContext) -> Result<Vec<Voice>, TaskError> {
+    let penalty = if least == most { KNOWN_PENALTY } else { UNKNOWN_PENALTY };
     let mut distances: Vec<Vec<f64>> = Vec::with_capacity(voices.len());
     for (row, voice) in voices.iter().enumerate() {
         ctx.check()?;
-        distances.push(voices[..row].iter().map(|other| voice.distance(other, MERGE_PENALTY)).collect());
+        distances.push(voices[..row].iter().map(|other| voice.distance(other, penalty)).collect());
     }
     while voices.len() > least.max(1) {
         ctx.check()?;
@@ -106,7 +110,7 @@ fn merged(mut voices: Vec<Voice>, least: usize, most: usize, ctx: &dyn TaskConte
         for other in 0..voices.len() {
             let (row, column) = (other.max(b), other.min(b));
             if row != column {
-                distances[row][column] = voices[row].distance(&voices[column], MERGE_PENALTY);
+                distances[row][column] = voices[row].distance(&voices[column], penalty);
             }
         }
     }

@@ -46,6 +46,8 @@ impl Engine for Diarize {
         let units = units::read(input.audio()?, ctx)?;
         let segments = clustering::segments(&units);
         let voices = clustering::voices(&segments, speakers, MOST_SPEAKERS, ctx)?;
+        ctx.check()?;
+        let voices = turns::refined(&units, voices);
         let turns = turns::turns(&units, &voices);
         ctx.progress(1.0);
         TaskOutput::of(&Diarized { method: METHOD.to_owned(), turns })

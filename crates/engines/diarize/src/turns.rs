@@ -12,6 +12,9 @@ const SWITCH_AFTER_PAUSE: f64 = 30.0;
 /// Vectors of silence within a turn: half a second.
 const WITHIN: u64 = 50;
 
+/// How often voices are made anew of their units.
+const ROUNDS: usize = 4;
+
 /// The turns, with speakers numbered in the order of their first words.
 pub fn turns(units: &[Unit], voices: &[Voice]) -> Vec<Turn> {
     let mut names: Vec<usize> = Vec::new();
@@ -30,6 +33,22 @@ pub fn turns(units: &[Unit], voices: &[Voice]) -> Vec<Turn> {
         .into_iter()
         .map(|(start, end, voice)| Turn { start: seconds(start), end: seconds(end), speaker: speaker(voice) })
         .collect()
+}
+
+/// The voices as they are when each is made of the units that are likeliest its own, a few times over. One that is left
+/// with none stays as it was.
+pub fn refined(units: &[Unit], mut voices: Vec<Voice>) -> Vec<Voice> {
+    for _ in 0..ROUNDS {
+        let assigned = assigned(units, &voices);
+        for (number, voice) in voices.iter_mut().enumerate() {
+            let own = units.iter().zip(&assigned).filter(|(_, voice)| **voice == number);
+            let again = Voice::of(own.map(|(unit, _)| &unit.sums));
+            if again.count() > 0.0 {
+                *voice = again;
+            }
+        }
+    }
+    voices
 }
 
 /// The likeliest sequence of voices (Viterbi's algorithm).
