@@ -248,3 +248,12 @@ async fn a_server_without_jobs_says_so() {
         assert!(answer.body.contains("takes no files"), "{}", answer.body);
     }
 }
+
+#[tokio::test]
+async fn engines_of_jobs_are_listed_with_their_stages() {
+    let server = BatchServer::start().await;
+    let engines = server.http("GET /v1/engines").await.json();
+    let stages: Vec<_> = engines["batch"].as_array().unwrap().iter().map(|engine| engine["stage"].clone()).collect();
+    assert_eq!(stages, ["prepare", "transcribe", "diarize"]);
+    assert_eq!(engines["batch"][1]["capabilities"]["engine_id"], "scripted");
+}

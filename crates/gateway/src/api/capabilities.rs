@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use axum::{Json, extract::State};
+use dalston_engine_sdk::batch::EngineInfo;
 use dalston_protocol::{ApiError, ErrorCode};
 use dalston_session_router::{Health, WorkerStatus};
 use serde_json::{Value, json};
@@ -37,7 +38,9 @@ pub(super) async fn workers(State(app): State<App>) -> Result<Json<Value>, Failu
 /// In the shape of OpenAI's list, which its SDK reads.
 pub(super) async fn models(State(app): State<App>) -> Result<Json<Value>, Failure> {
     let mut by_id = BTreeMap::new();
-    for engine in living(&all_workers(&app).await?).flat_map(|worker| &worker.engines) {
+    let workers = all_workers(&app).await?;
+    let live = living(&workers).flat_map(|worker| &worker.engines);
+    for engine in live.chain(of_jobs(&app).filter_map(|engine| engine.capabilities.as_ref())) {
         by_id.entry(engine.engine_id.clone()).or_insert_with(|| {
             json!({
                 "id": engine.engine_id, "object": "model", "owned_by": "dalston",
@@ -48,7 +51,8 @@ pub(super) async fn models(State(app): State<App>) -> Result<Json<Value>, Failur
     Ok(Json(json!({ "object": "list", "data": by_id.into_values().collect::<Vec<_>>() })))
 }
 
-/// The capability records as the engines' authors wrote them, with how many workers run each.
+/// The capability records as the engines' authors wrote them, with how many workers run each; then the engines that work
+/// on jobs, with their stages.
 pub(super) async fn engines(State(app): State<App>) -> Result<Json<Value>, Failure> {
     let workers = all_workers(&app).await?;
     let mut by_id: BTreeMap<(&str, &str), (Value, usize)> = BTreeMap::new();
@@ -63,7 +67,20 @@ pub(super) async fn engines(State(app): State<App>) -> Result<Json<Value>, Failu
             engine
         })
         .collect();
-    Ok(Json(json!({ "engines": engines })))
+    let batch: Vec<Value> = of_jobs(&app)
+        .map(|engine| {
+            json!({
+                "engine_id": engine.engine_id, "stage": engine.stage, "concurrency": engine.concurrency,
+                "capabilities": engine.capabilities,
+            })
+        })
+        .collect();
+    Ok(Json(json!({ "engines": engines, "batch": batch })))
+}
+
+/// The engines of the pipeline, if files are taken.
+fn of_jobs(app: &App) -> impl Iterator<Item = &EngineInfo> {
+    app.batch.iter().flat_map(|batch| &batch.engines)
 }
 
 fn living(workers: &[WorkerStatus]) -> impl Iterator<Item = &WorkerStatus> {

@@ -9,7 +9,7 @@ use dalston_telemetry::Metrics;
 use http::header::CONTENT_TYPE;
 use serde_json::json;
 
-use super::{Failure, routes};
+use super::{Failure, RouteInfo, routes};
 use crate::gateway::App;
 
 /// Depends on nothing: a process that answers lives.
@@ -37,10 +37,13 @@ pub(super) async fn metrics(State(app): State<App>) -> impl IntoResponse {
 
 pub(super) async fn start_page(State(app): State<App>) -> impl IntoResponse {
     let mut page = format!("Dalston {}: speech to text\n\n", env!("CARGO_PKG_VERSION"));
-    for route in routes(&app.config.http) {
-        let key = if route.public { "" } else { " *" };
+    let routes = routes(&app.config.http);
+    let widest = |of: fn(&RouteInfo) -> usize| routes.iter().map(of).max().unwrap_or_default();
+    let (methods, paths) = (widest(|route| route.method.len()), widest(|route| route.path.len()));
+    for RouteInfo { method, path, public, about } in &routes {
+        let key = if *public { "" } else { " *" };
         // Writing to a String cannot fail.
-        let _ = writeln!(page, "{:<5}{:<36}{}{key}", route.method, route.path, route.about);
+        let _ = writeln!(page, "{method:<methods$}  {path:<paths$}  {about}{key}");
     }
     page.push_str("\n* needs a key, where keys are on\n");
     page
