@@ -7,6 +7,7 @@
 
 use std::{
     fs::{DirBuilder, OpenOptions},
+    io::ErrorKind,
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
     str::FromStr,
@@ -16,7 +17,7 @@ use std::{
 use sqlx::{
     Any, AnyPool, AssertSqlSafe, ConnectOptions, Executor, SqlSafeStr, Transaction,
     any::{AnyConnectOptions, AnyPoolOptions},
-    migrate::{Migration, MigrationType, Migrator},
+    migrate::{MigrateError, Migration, MigrationType, Migrator},
 };
 
 use crate::StoreError;
@@ -76,7 +77,15 @@ impl Database {
             Migration::new(version, (*description).into(), MigrationType::Simple, sql, false)
         });
         let migrator = Migrator::with_migrations(migrations.collect());
-        migrator.run(&self.writer).await.map_err(|error| StoreError::Migration(error.into()))
+        let wrong = |error: MigrateError| StoreError::Migration(error.into());
+        if self.begin == POSTGRES_BEGIN {
+            // The migrator has a lock there that lets one process in at a time.
+            return migrator.run(&self.writer).await.map_err(wrong);
+        }
+        let mut alone = self.begin().await?;
+        // `run` in a form whose future is `Send` here; a second process waits for the transaction of the first.
+        migrator.run_direct(None, &mut *alone, false).await.map_err(wrong)?;
+        Ok(alone.commit().await?)
     }
 }
 
@@ -128,13 +137,17 @@ fn options(url: &str) -> Result<AnyConnectOptions, StoreError> {
 }
 
 /// Makes file and folder if need be, for this user alone. SQLite gives the files beside it the same mode.
+///
+/// A file that is there is not touched: closing it would take from this process the locks that SQLite has on it.
 fn make_private(path: &Path) -> Result<(), StoreError> {
     let wrong = |error| StoreError::at(path, error);
     if let Some(folder) = path.parent() {
         DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(wrong)?;
     }
-    OpenOptions::new().create(true).append(true).mode(0o600).open(path).map_err(wrong)?;
-    Ok(())
+    match OpenOptions::new().create_new(true).write(true).mode(0o600).open(path) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(wrong(error)),
+        _ => Ok(()),
+    }
 }
 
 /// A path as a part of a URL.
@@ -192,6 +205,6 @@ mod tests {
     async fn a_folder_is_no_database() {
         let folder = tempfile::tempdir().unwrap();
         let error = Database::open(&format!("sqlite:{}", folder.path().display())).await.unwrap_err();
-        assert!(matches!(error, StoreError::Io { .. }), "{error:?}");
+        assert!(matches!(error, StoreError::Database(_)), "{error:?}");
     }
 }

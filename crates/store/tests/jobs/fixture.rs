@@ -28,18 +28,37 @@ enum Home {
     Server { _server: Arc<Postgres> },
 }
 
-impl Fixture {
+/// A database that nothing was ever done to.
+pub struct Fresh {
+    pub url: String,
+    home: Home,
+}
+
+impl Fresh {
     pub async fn sqlite() -> Self {
         let folder = tempfile::tempdir().unwrap();
         // Made on the way; and what means something in a URL means nothing here.
         let url = format!("sqlite:{}/data?a#b %20/jobs.db", folder.path().display());
-        Self { store: JobStore::open(&url).await.unwrap(), url, _home: Home::Folder { _folder: folder } }
+        Self { url, home: Home::Folder { _folder: folder } }
     }
 
     pub async fn postgres() -> Self {
         let server = tokio::task::spawn_blocking(Postgres::shared).await.unwrap();
-        let url = server.new_database().await;
-        Self { store: JobStore::open(&url).await.unwrap(), url, _home: Home::Server { _server: server } }
+        Self { url: server.new_database().await, home: Home::Server { _server: server } }
+    }
+
+    pub async fn open(self) -> Fixture {
+        Fixture { store: JobStore::open(&self.url).await.unwrap(), url: self.url, _home: self.home }
+    }
+}
+
+impl Fixture {
+    pub async fn sqlite() -> Self {
+        Fresh::sqlite().await.open().await
+    }
+
+    pub async fn postgres() -> Self {
+        Fresh::postgres().await.open().await
     }
 
     /// The same database, opened once more.

@@ -7,6 +7,7 @@ mod fixture;
 mod interleaving;
 mod killing;
 mod listing;
+mod opening;
 mod planning;
 mod postgres;
 mod running;
