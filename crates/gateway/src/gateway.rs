@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use dalston_egress::Client;
 use dalston_session_router::SessionRouter;
 use dalston_store::Archive;
 use dalston_telemetry::{Metrics, Tracers};
@@ -42,8 +43,8 @@ impl Gateway {
         let auth = Authenticator::new(&config.auth, &config.stream)?;
         let Deps { router, tracers, metrics } = deps;
         let (draining, cut) = (CancellationToken::new(), CancellationToken::new());
-        let (archive, batch, sessions) = (None, None, TaskTracker::new());
-        let shared = Shared { config, auth, router, tracers, metrics, archive, batch, draining, cut, sessions };
+        let (archive, batch, egress, sessions) = (None, None, None, TaskTracker::new());
+        let shared = Shared { config, auth, router, tracers, metrics, archive, batch, egress, draining, cut, sessions };
         Ok(Self { app: App(Arc::new(shared)) })
     }
 
@@ -64,6 +65,14 @@ impl Gateway {
         let shared = Arc::get_mut(&mut self.app.0).expect("a gateway that serves nothing yet has not been shared");
         shared.batch = Some(Batch::new(jobs));
         Ok(self)
+    }
+
+    /// Lets clients name places: where their audio is to be fetched from.
+    #[must_use]
+    pub fn with_egress(mut self, client: Client) -> Self {
+        let shared = Arc::get_mut(&mut self.app.0).expect("a gateway that serves nothing yet has not been shared");
+        shared.egress = Some(client);
+        self
     }
 
     /// Serves until `shutdown` resolves, then drains: `/readyz` says 503, sessions are asked to end and do so within
@@ -95,6 +104,8 @@ pub(crate) struct Shared {
     pub(crate) archive: Option<Archive>,
     /// Batch jobs, if they are served.
     pub(crate) batch: Option<Batch>,
+    /// Reaches places that clients name, if that is allowed.
+    pub(crate) egress: Option<Client>,
     /// Cancelled when the gateway begins to drain.
     pub(crate) draining: CancellationToken,
     /// Cancelled when what is still open has had its time: sockets are closed as they are.

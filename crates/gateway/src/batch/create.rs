@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use super::{
     Batch, batch,
+    fetch::Fetch,
     follow::{Follower, announce},
     form::{File, Incoming, unwritable},
     idempotency::{self, REPLAYED, idempotency},
@@ -114,8 +115,15 @@ async fn upload(
     let incoming = Incoming { headers: &parts.headers, body, settings: &batch.settings };
     let writer = || batch.artifacts.writer(&key, batch.settings.max_upload);
     let file = span.around(incoming.read(asked, writer)).await.map_err(Failure)?;
-    span.set(key::ARTIFACT_BYTES, file.bytes);
     let asked = asked.finish().map_err(Failure)?;
+    let file = match file {
+        Some(file) => file,
+        None => {
+            let fetch = Fetch { client: app.egress.as_ref(), settings: &batch.settings, caller, trace: span.context() };
+            span.around(fetch.file(asked.audio_url.as_deref().unwrap_or_default(), writer)).await.map_err(Failure)?
+        }
+    };
+    span.set(key::ARTIFACT_BYTES, file.bytes);
     Ok((id, file, asked))
 }
 

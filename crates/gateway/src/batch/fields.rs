@@ -36,7 +36,7 @@ const fn field(name: &'static str, kind: Kind, about: &'static str) -> Field {
 /// Every field that is read. Any other is an error that names it.
 pub(crate) const FIELDS: &[Field] = &[
     field("file", Kind::File, "the audio: WAV, FLAC, MP3, OGG, M4A, WebM and others"),
-    field("audio_url", Kind::Text, "where to fetch the audio instead; not built yet, and refused"),
+    field("audio_url", Kind::Text, "where to fetch the audio instead: a URL that anybody can reach, by https or http"),
     field("model", Kind::Text, "engine or model, as in /v1/models; the default engine if absent"),
     field("language", Kind::Text, "code of the language that is spoken, or auto"),
     field("vocabulary", Kind::Text, "JSON array of phrases that are likely to be said: 100 at most, of 50 characters"),
@@ -60,7 +60,8 @@ pub(crate) const FIELDS: &[Field] = &[
 /// The form as OpenAPI describes it.
 pub(crate) fn form_schema() -> Value {
     let properties: Map<String, Value> = FIELDS.iter().map(|field| (field.name.into(), schema(field))).collect();
-    json!({ "type": "object", "properties": properties, "required": ["file"], "additionalProperties": false })
+    json!({ "type": "object", "properties": properties, "additionalProperties": false,
+        "oneOf": [{ "required": ["file"] }, { "required": ["audio_url"] }] })
 }
 
 fn schema(field: &Field) -> Value {

@@ -43,11 +43,16 @@ pub(super) struct Incoming<'a> {
 }
 
 impl Incoming<'_> {
-    /// Reads all of it: fields into `request`, the file into `upload`, which is asked for when the file begins.
+    /// Reads all of it: fields into `request`, the file into `upload`, which is asked for when the file begins. `None`: there
+    /// is no file, and `request` says where the audio is instead.
     ///
     /// # Errors
     /// What is wrong with the form, a field, or its size; a client that is too slow; a store that takes nothing.
-    pub(super) async fn read<F>(self, request: &mut Request<'_>, upload: impl FnOnce() -> F) -> Result<File, ApiError>
+    pub(super) async fn read<F>(
+        self,
+        request: &mut Request<'_>,
+        upload: impl FnOnce() -> F,
+    ) -> Result<Option<File>, ApiError>
     where
         F: Future<Output = Result<Upload, StoreError>>,
     {
@@ -80,7 +85,7 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    async fn all<F>(&mut self, request: &mut Request<'_>, upload: impl FnOnce() -> F) -> Result<File, ApiError>
+    async fn all<F>(&mut self, request: &mut Request<'_>, upload: impl FnOnce() -> F) -> Result<Option<File>, ApiError>
     where
         F: Future<Output = Result<Upload, StoreError>>,
     {
@@ -110,7 +115,11 @@ impl Reader<'_> {
                 }
             }
         }
-        file.ok_or_else(|| ApiError::param("file", "the form has no file; send the audio as the part `file`"))
+        if file.is_none() && request.audio_url().is_none() {
+            let message = "the form has no file; send the audio as the part `file`, or say in `audio_url` where it is";
+            return Err(ApiError::param("file", message));
+        }
+        Ok(file)
     }
 
     async fn next_part(&mut self) -> Result<Option<multer::Field<'static>>, ApiError> {
@@ -199,7 +208,7 @@ pub(super) fn unwritable(error: StoreError) -> ApiError {
 }
 
 /// The last part of a file's name, without what does not print. It names nothing on this machine.
-fn printable(given: &str) -> Option<String> {
+pub(super) fn printable(given: &str) -> Option<String> {
     const LONGEST: usize = 255;
     let last = given.rsplit(['/', '\\']).next().unwrap_or(given);
     let name: String = last.chars().filter(|c| !c.is_control()).take(LONGEST).collect();

@@ -8,6 +8,7 @@ mod audio;
 mod create;
 mod events;
 mod export;
+mod fetch;
 mod fields;
 mod follow;
 mod form;

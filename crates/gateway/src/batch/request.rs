@@ -33,6 +33,8 @@ pub(crate) struct Request<'a> {
 pub(crate) struct Asked {
     pub(crate) parameters: JobParameters,
     pub(crate) name: Option<String>,
+    /// Where the audio is, if it does not come with the form.
+    pub(crate) audio_url: Option<String>,
     pub(crate) wait: bool,
     /// The answer is to be in OpenAI's way.
     pub(crate) openai: Option<OpenAi>,
@@ -56,6 +58,11 @@ impl<'a> Request<'a> {
         self.alias.is_some() || self.format.is_some()
     }
 
+    /// Where the audio is, if the form says so.
+    pub(crate) fn audio_url(&self) -> Option<&str> {
+        self.asked.audio_url.as_deref()
+    }
+
     /// A field has begun.
     ///
     /// # Errors
@@ -70,6 +77,9 @@ impl<'a> Request<'a> {
             return Err(ApiError::param(field.name, format!("{} is given twice; give it once", field.name)));
         }
         self.seen.push(field.name);
+        if SOURCES.iter().all(|source| self.seen.contains(source)) {
+            return Err(ApiError::param("audio_url", "give the audio as `file` or as `audio_url`, not both"));
+        }
         Ok(field)
     }
 
@@ -97,10 +107,7 @@ impl<'a> Request<'a> {
             "stream" if is_true(value) => {
                 return Err(ApiError::param(name, "streamed answers are not built; leave stream away or say false"));
             }
-            "audio_url" => {
-                let message = "audio_url is not built yet; send the audio itself as `file`";
-                return Err(ApiError::param(name, message));
-            }
+            "audio_url" => self.asked.audio_url = Some(value.to_owned()),
             _ => {}
         }
         Ok(())
@@ -190,6 +197,9 @@ impl<'a> Request<'a> {
         Ok(())
     }
 }
+
+/// Where audio comes from: one of them.
+const SOURCES: [&str; 2] = ["file", "audio_url"];
 
 /// Fields without a meaning in the native way.
 const OPENAI_ONLY: [&str; 4] = ["prompt", "temperature", "timestamp_granularities[]", "stream"];
@@ -378,7 +388,9 @@ mod tests {
         check(&[("model", "whisper/large")], "model", "there are scripted");
         check(&[("wait", "perhaps")], "wait", "true or false");
         check(&[("name", "a\0b")], "name", "control");
-        check(&[("audio_url", "https://example.org/a.wav")], "audio_url", "not built yet");
+        let url = ("audio_url", "https://example.org/a.wav");
+        check(&[url, ("file", "")], "audio_url", "not both");
+        check(&[("file", ""), url], "audio_url", "not both");
         check(&[("speed", "2")], "speed", "there is no field speed");
         check(&[("model", "scripted"), ("model", "scripted")], "model", "twice");
         check(&[("prompt", "a")], "prompt", "response_format");

@@ -8,6 +8,7 @@ pub mod wire;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
+use dalston_egress::Client;
 use dalston_engine_sdk::{Capabilities, Languages};
 use dalston_gateway::{Deps, Gateway, GatewayConfig, Jobs};
 use dalston_protocol::{
@@ -43,6 +44,12 @@ pub fn config(toml: &str) -> GatewayConfig {
     toml::from_str(toml).expect("the test's settings are well formed")
 }
 
+/// Reaches one address of this machine, where tests have their servers, and looks no name up.
+fn egress(tracers: Tracers) -> Client {
+    let settings = dalston_egress::Settings { allow: vec!["127.0.0.1".parse().unwrap()], ..Default::default() };
+    Client::new(settings, tracers).unwrap().with_names(|_| Ok(vec![[10, 0, 0, 1].into()]))
+}
+
 impl Server {
     pub async fn start(toml: &str) -> Self {
         Self::with(config(toml), Tracers::off(), CAPACITY).await
@@ -65,10 +72,10 @@ impl Server {
         let router = SessionRouter::new(registry.clone(), RouterSettings::default(), tracers.clone(), metrics.clone());
         router.links().insert(worker_id.clone(), Arc::new(link));
 
-        let deps = Deps { router: Arc::new(router), tracers, metrics: metrics.clone() };
+        let deps = Deps { router: Arc::new(router), tracers: tracers.clone(), metrics: metrics.clone() };
         let mut gateway = Gateway::new(config, deps).expect("the test's settings are allowed");
         if let Some(jobs) = jobs {
-            gateway = gateway.with_jobs(jobs).expect("the test's settings are allowed");
+            gateway = gateway.with_jobs(jobs).expect("the test's settings are allowed").with_egress(egress(tracers));
         }
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
