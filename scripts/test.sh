@@ -4,8 +4,8 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 command -v cargo >/dev/null || PATH="$HOME/.cargo/bin:$PATH"
-scripts/need.sh cc=build-essential libpocketsphinx3 pocketsphinx-en-us pocketsphinx-testdata flite=flite sox=sox \
-  python3=python3 shellcheck=shellcheck valgrind=valgrind
+scripts/need.sh cc=build-essential libpocketsphinx3 pocketsphinx-en-us pocketsphinx-testdata flite=flite sox=sox ffmpeg=ffmpeg \
+  postgresql python3=python3 shellcheck=shellcheck valgrind=valgrind
 command -v cargo-deny >/dev/null || { echo "installing cargo-deny" >&2; cargo install --quiet --locked cargo-deny; }
 
 step() {

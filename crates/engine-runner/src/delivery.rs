@@ -114,6 +114,9 @@ impl Station {
             Ended::Stopped(Reason::Shutdown) => {
                 self.end(attempt, "lost");
                 self.forget(attempt).await;
+                if let Err(error) = self.store.give_back(id, token).await {
+                    tracing::warn!(%error, "a task could not be given back, and will count as lost with its runner");
+                }
                 Message::Open
             }
         }

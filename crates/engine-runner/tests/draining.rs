@@ -53,7 +53,7 @@ async fn what_does_not_end_in_time_is_given_back_at_once() {
     world.until_queue("engine", 1, 0).await;
     let next = world.run(Does::new("engine", |_, _| done()));
     let record = world.completed(&job, &id).await;
-    assert_eq!((record.attempt, record.failures), (2, 0));
+    assert_eq!((record.attempt, record.failures, record.crashes), (2, 0, 0));
     next.stop().await;
 }
 

@@ -146,7 +146,11 @@ impl JobStore {
 
 impl Edit<'_> {
     /// The task, if this attempt has it.
-    async fn attempt(&mut self, id: &TaskId, attempt: u32) -> Result<Option<(TaskRecord, JobRecord)>, StoreError> {
+    pub(super) async fn attempt(
+        &mut self,
+        id: &TaskId,
+        attempt: u32,
+    ) -> Result<Option<(TaskRecord, JobRecord)>, StoreError> {
         let found = self.task_and_job(id).await?;
         // A terminal job has no task that runs.
         Ok(found.filter(|(task, _)| task.status == TaskStatus::Running && task.attempt == attempt))

@@ -75,6 +75,19 @@ impl JobStore {
         })
     }
 
+    /// Gives a task back that its runner cannot go on with, through no fault of the task: it waits again, and counts
+    /// neither as failed nor as crashed. Its message is the caller's to release. `false`: the task is not the caller's any more.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn give_back(&self, task: &TaskId, attempt: u32) -> Result<bool, StoreError> {
+        let mut edit = Edit::begin(self).await?;
+        let Some((task, _)) = edit.attempt(task, attempt).await? else { return Ok(false) };
+        edit.take_back(&task).await?;
+        edit.finish().await?;
+        Ok(true)
+    }
+
     /// Gives the tasks of a job out again: those that have waited since before `since`, and those whose runner has not been
     /// heard of since then. For messages that were lost, and runners that were lost with their messages.
     ///
@@ -116,7 +129,7 @@ impl Edit<'_> {
         rows.iter().map(row::task).collect()
     }
 
-    /// Takes a task from a runner that is gone.
+    /// Has a task wait again that its runner does not go on with.
     async fn take_back(&mut self, task: &TaskRecord) -> Result<(), StoreError> {
         let query = sqlx::query("UPDATE tasks SET status = 'ready', crashes = $2, ready_at = $3 WHERE id = $1");
         self.run(query.bind(task.id.as_str()).bind(i64::from(task.crashes)).bind(self.now)).await
