@@ -132,6 +132,41 @@ fn a_server_that_was_started_ends_with_a_command_that_is_killed() {
     wait_for(|| has_ended(&child).then_some(()));
 }
 
+#[test]
+fn an_interrupted_command_cancels_what_it_has_asked_for() {
+    let home = Home::new();
+    let server = home.serve(&[]);
+    // Minutes of speech, which even an engine that makes up words is busy with for a while.
+    let long = home.path("long.wav");
+    write_long(&long);
+    let mut command = home.dalston(&["transcribe", &long, "--url", &server.url]);
+    let mut transcribing = command.stdout(Stdio::null()).spawn().unwrap();
+    let first = |status: &str| {
+        // Nobody reads the server's log, which has a line for each of these.
+        thread::sleep(Duration::from_millis(200));
+        let list: Value = serde_json::from_str(&jobs(&home, &server, &["list"]).succeeded().out).unwrap();
+        let job = list["items"].get(0)?;
+        (job["status"] == status).then(|| job["id"].as_str().unwrap_or_default().to_owned())
+    };
+    wait_for(|| first("running"));
+    let pid = transcribing.id().to_string();
+    assert!(Command::new("kill").args(["-s", "INT", &pid]).status().unwrap().success());
+    assert_eq!(transcribing.wait().unwrap().code(), Some(130));
+    wait_for(|| first("cancelled"));
+}
+
+/// The demo again and again.
+fn write_long(path: &str) {
+    let demo = hound::WavReader::open(DEMO).unwrap();
+    let spec = demo.spec();
+    let samples: Vec<i16> = demo.into_samples().map(Result::unwrap).collect();
+    let mut writer = hound::WavWriter::create(path, spec).unwrap();
+    for sample in samples.iter().cycle().take(samples.len() * 60) {
+        writer.write_sample(*sample).unwrap();
+    }
+    writer.finalize().unwrap();
+}
+
 /// Gone, or dead and not yet buried by whoever inherits it.
 fn has_ended(pid: &str) -> bool {
     fs::read_to_string(format!("/proc/{pid}/stat")).map_or(true, |stat| stat.contains(") Z "))
