@@ -40,6 +40,7 @@ fn end(audio: f64, texts: &[&str]) -> ServerMessage {
         start: 0.0,
         end: 0.0,
         text: (*text).into(),
+        speaker: None,
         channel: None,
         confidence: None,
         words: Vec::new(),
