@@ -94,6 +94,14 @@ id!(
     TaskId, "task_", Uuid::now_v7(), is_valid
 );
 id!(
+    /// A place that is told of jobs' ends.
+    WebhookId, "whk_", Uuid::now_v7(), is_valid
+);
+id!(
+    /// One message to such a place, the same however often it is sent.
+    MessageId, "msg_", Uuid::now_v7(), is_valid
+);
+id!(
     /// One realtime worker process.
     WorkerId, "wrk_", Uuid::now_v7(), is_valid
 );

@@ -11,8 +11,10 @@ mod id;
 pub mod job;
 pub mod realtime;
 mod transcript;
+mod webhook;
 
 pub use close::{Close, CloseCode};
 pub use error::{ApiError, ErrorBody, ErrorCode};
-pub use id::{InvalidId, JobId, LeaseId, RequestId, SessionId, TaskId, WorkerId};
+pub use id::{InvalidId, JobId, LeaseId, MessageId, RequestId, SessionId, TaskId, WebhookId, WorkerId};
 pub use transcript::{Segment, Word, round_ms};
+pub use webhook::{EndedJob, Webhook, WebhookEvent, WebhookList, WebhookMessage};

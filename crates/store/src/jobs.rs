@@ -16,6 +16,8 @@
 //! * **A status moves only where [`JobStatus`](dalston_protocol::job::JobStatus) and
 //!   [`TaskStatus`](dalston_protocol::job::TaskStatus) allow**, but for a [`replay`](JobStore::replay) by hand. A terminal
 //!   job stays as it is, and none of its tasks is open.
+//! * **Whoever is to be told of a job's end is told of it at least once**: what [webhooks](JobStore::due_deliveries) are told
+//!   is kept in the very transaction that ends the job.
 //! * **Tenants do not see each other**: another's job is not found.
 //!
 //! Each query goes by an index, and each list has a limit: the cost of a job does not grow with the number that is kept.
@@ -25,6 +27,7 @@ mod change;
 mod creating;
 mod cursor;
 mod database;
+mod delivering;
 mod edit;
 mod heartbeat;
 mod outbox;
@@ -34,14 +37,17 @@ mod plans;
 mod reading;
 mod record;
 mod row;
+mod webhooks;
 
 pub use attempt::{MAX_CRASHES, Started, TaskFailure, Work};
 pub use change::Change;
+pub use delivering::{Delivery, Settled};
 pub use heartbeat::Standing;
 pub use outbox::{OutboxRow, Outgoing, engine_queue};
 pub use owning::Deleted;
 pub use reading::{DeadTask, JobPage, ListQuery, MAX_PAGE};
 pub use record::{Created, Idempotency, JobRecord, NewJob, NewTask, Source, TaskRecord};
+pub use webhooks::{MAX_WEBHOOKS, NewWebhook, SigningSecret, WebhookRecord};
 
 use std::{fmt, sync::Arc};
 
@@ -58,6 +64,8 @@ pub struct JobStore {
     database: database::Database,
     /// Counts the transactions of this process that put something into the outbox.
     changed: Arc<watch::Sender<u64>>,
+    /// Counts those that left something to be told to webhooks.
+    news: Arc<watch::Sender<u64>>,
 }
 
 impl JobStore {
@@ -68,7 +76,7 @@ impl JobStore {
     /// [`StoreError::UnknownDatabase`] for another URL, [`StoreError::Migration`] for tables of a later version, and what
     /// the database or the file system says.
     pub async fn open(url: &str) -> Result<Self, StoreError> {
-        Ok(Self { database: database::Database::open(url).await?, changed: Arc::new(watch::Sender::new(0)) })
+        Ok(Self { database: database::Database::open(url).await?, changed: Arc::default(), news: Arc::default() })
     }
 
     /// Waits for what is under way, and closes all connections. Whatever is asked afterwards fails.

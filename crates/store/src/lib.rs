@@ -62,8 +62,9 @@ pub use archive::{Archive, Limits};
 pub use artifacts::{Artifacts, Stored, TaskOutputFile, Upload};
 pub use error::{Cause, StoreError};
 pub use jobs::{
-    Change, Created, DeadTask, Deleted, Idempotency, JobPage, JobRecord, JobStore, ListQuery, NewJob, NewTask,
-    OutboxRow, Outgoing, Source, Standing, Started, TaskFailure, TaskRecord, Work, engine_queue,
+    Change, Created, DeadTask, Deleted, Delivery, Idempotency, JobPage, JobRecord, JobStore, ListQuery, MAX_WEBHOOKS,
+    NewJob, NewTask, NewWebhook, OutboxRow, Outgoing, Settled, SigningSecret, Source, Standing, Started, TaskFailure,
+    TaskRecord, WebhookRecord, Work, engine_queue,
 };
 pub use recording::Recording;
 pub use session::{Page, RecordingStart, SessionRecord, SessionSummary, StoredAudio, StoredSession, Transcript};

@@ -52,6 +52,8 @@ pub mod span {
     pub const ASSEMBLE: &str = "orchestrator.assemble_transcript";
     /// INTERNAL, `dalston-orchestrator`: the job becomes terminal.
     pub const MARK_JOB_COMPLETED: &str = "orchestrator.mark_job_completed";
+    /// INTERNAL, `dalston-orchestrator`: one attempt to tell a webhook of the job's end.
+    pub const DELIVER_WEBHOOK: &str = "orchestrator.deliver_webhook";
     /// INTERNAL, an engine's lane: inputs become local files.
     pub const DOWNLOAD_INPUT: &str = "download_input";
     /// INTERNAL, an engine's lane: results become artifacts.
@@ -258,6 +260,8 @@ pub mod metric {
     pub const QUEUE_DEPTH: &str = "queue_depth";
     /// Age of the oldest of them.
     pub const QUEUE_OLDEST: &str = "queue_oldest";
+    /// Attempts to tell webhooks of jobs' ends, by outcome.
+    pub const WEBHOOKS: &str = "webhooks";
 }
 
 /// Target of spans that only lend their fields to log lines; the trace bridge passes them by.

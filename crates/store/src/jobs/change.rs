@@ -197,6 +197,7 @@ impl Edit<'_> {
         let query = sqlx::query("UPDATE jobs SET status = $2, error = $3, ended_at = $4 WHERE id = $1");
         let query = query.bind(job.id.as_str()).bind(status.as_str()).bind(error.map(to_json));
         let ended_at = status.is_terminal().then_some(self.now);
-        self.run(query.bind(ended_at)).await
+        self.run(query.bind(ended_at)).await?;
+        self.tell_of_end(job, status, error).await
     }
 }

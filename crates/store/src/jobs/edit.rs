@@ -5,7 +5,6 @@
 
 use dalston_protocol::{JobId, TaskId, job::TaskStatus};
 use sqlx::{Any, Transaction, any::AnyArguments, query::Query};
-use tokio::sync::watch;
 
 use super::{
     JobRecord, JobStore, Outgoing, TaskRecord, engine_queue,
@@ -19,7 +18,9 @@ pub(super) struct Edit<'s> {
     /// The one moment at which all of it happens.
     pub(super) now: i64,
     has_published: bool,
-    changed: &'s watch::Sender<u64>,
+    /// Whether a webhook is to be told something.
+    pub(super) has_news: bool,
+    store: &'s JobStore,
 }
 
 /// Counts up the version of the job that the condition names; `$2` is the time.
@@ -37,7 +38,7 @@ macro_rules! lock_job {
 impl<'s> Edit<'s> {
     pub(super) async fn begin(store: &'s JobStore) -> Result<Self, StoreError> {
         let transaction = store.database.begin().await?;
-        Ok(Self { transaction, now: now(), has_published: false, changed: &store.changed })
+        Ok(Self { transaction, now: now(), has_published: false, has_news: false, store })
     }
 
     /// The job, if it is still at this version.
@@ -129,11 +130,14 @@ impl<'s> Edit<'s> {
         self.publish(&message, due_at).await
     }
 
-    /// Makes it so, and wakes the relay if there is anything to publish.
+    /// Makes it so, and wakes who has something to publish or to tell.
     pub(super) async fn finish(self) -> Result<(), StoreError> {
         self.transaction.commit().await?;
         if self.has_published {
-            self.changed.send_modify(|count| *count += 1);
+            self.store.changed.send_modify(|count| *count += 1);
+        }
+        if self.has_news {
+            self.store.news.send_modify(|count| *count += 1);
         }
         Ok(())
     }

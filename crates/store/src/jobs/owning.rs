@@ -67,6 +67,7 @@ impl JobStore {
         let query = sqlx::query("UPDATE jobs SET status = $2, ended_at = $3 WHERE id = $1");
         let ended_at = status.is_terminal().then_some(edit.now);
         edit.run(query.bind(id.as_str()).bind(status.as_str()).bind(ended_at)).await?;
+        edit.tell_of_end(&job, status, None).await?;
         edit.publish_job(id).await?;
         edit.finish().await?;
         Ok(Some(status))

@@ -4,15 +4,17 @@ use sqlx::{AssertSqlSafe, Row as _};
 
 use super::{
     JobStore,
+    delivering::ANY_DUE,
     outbox::DUE,
     reading::{DEAD, EXPIRED, JOB, LIST, LIST_OF_STATUS, OPEN, TASKS_OF_JOB},
+    webhooks,
 };
 
 #[tokio::test]
 async fn each_query_goes_by_its_index() {
     let folder = tempfile::tempdir().unwrap();
     let store = JobStore::open(&format!("sqlite:{}", folder.path().join("jobs.db").display())).await.unwrap();
-    let cases: [(&str, &[&str]); 8] = [
+    let cases: [(&str, &[&str]); 10] = [
         (JOB, &["SEARCH jobs USING INDEX sqlite_autoindex_jobs_1 (id=?)"]),
         (LIST, &["SEARCH jobs USING INDEX jobs_by_tenant (tenant=? AND (created_at,id)<(?,?))"]),
         (LIST_OF_STATUS, &["SEARCH jobs USING INDEX jobs_by_status (tenant=? AND status=? AND (created_at,id)<(?,?))"]),
@@ -29,6 +31,8 @@ async fn each_query_goes_by_its_index() {
         (OPEN, &["SEARCH jobs USING INDEX jobs_open (touched_at<?)"]),
         (EXPIRED, &["SEARCH jobs USING INDEX jobs_expiring (expires_at>? AND expires_at<?)"]),
         (DUE, &["SEARCH outbox USING INDEX outbox_due (due_at<?)"]),
+        (webhooks::LIST, &["SEARCH webhooks USING INDEX webhooks_by_tenant (tenant=?)"]),
+        (ANY_DUE, &["SEARCH webhook_deliveries USING INDEX webhook_deliveries_due (due_at<?)"]),
     ];
     for (sql, expected) in cases {
         let explained = sqlx::query(AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}")));

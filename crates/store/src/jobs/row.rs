@@ -199,7 +199,7 @@ impl<'r> Row<'r> {
         self.get::<bool>(column).or_else(|_| Ok(self.get::<i64>(column)? != 0))
     }
 
-    fn number<T: TryFrom<i64, Error: ToString>>(&self, column: &str) -> Result<T, StoreError> {
+    pub(super) fn number<T: TryFrom<i64, Error: ToString>>(&self, column: &str) -> Result<T, StoreError> {
         self.get::<i64>(column)?.try_into().map_err(|error: T::Error| self.damaged(column, &error.to_string()))
     }
 
@@ -208,7 +208,7 @@ impl<'r> Row<'r> {
         number.map(T::try_from).transpose().map_err(|error| self.damaged(column, &error.to_string()))
     }
 
-    fn time(&self, column: &str) -> Result<Option<SystemTime>, StoreError> {
+    pub(super) fn time(&self, column: &str) -> Result<Option<SystemTime>, StoreError> {
         Ok(self.get::<Option<i64>>(column)?.map(from_millis))
     }
 

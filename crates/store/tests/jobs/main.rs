@@ -11,6 +11,7 @@ mod opening;
 mod planning;
 mod postgres;
 mod running;
+mod webhooks;
 
 /// Has each claim checked against both databases.
 macro_rules! of_both_databases {

@@ -24,6 +24,7 @@ pub struct JobMetrics {
     tasks: Family<TaskLabels, Counter>,
     task_duration: Family<StageLabels, Histogram>,
     task_wait: Family<StageLabels, Histogram>,
+    webhooks: Family<OutcomeLabels, Counter>,
     depth: Family<QueueLabels, Gauge>,
     oldest: Family<QueueLabels, Gauge<f64, std::sync::atomic::AtomicU64>>,
 }
@@ -31,6 +32,11 @@ pub struct JobMetrics {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StatusLabels {
     status: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabels {
+    outcome: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -58,6 +64,7 @@ impl Default for JobMetrics {
             tasks: Family::default(),
             task_duration: Family::new_with_constructor(|| Seconds::doubling(0.001, 22).0),
             task_wait: Family::new_with_constructor(|| Seconds::doubling(0.001, 22).0),
+            webhooks: Family::default(),
             depth: Family::default(),
             oldest: Family::default(),
         }
@@ -69,6 +76,7 @@ impl JobMetrics {
         registry.register(metric::JOBS_CREATED, "Jobs that were accepted", self.created.clone());
         registry.register(metric::JOBS_ENDED, "Jobs that became terminal, by status", self.ended.clone());
         registry.register(metric::TASKS_ENDED, "Attempts at tasks, by stage and outcome", self.tasks.clone());
+        registry.register(metric::WEBHOOKS, "Attempts to tell webhooks, by outcome", self.webhooks.clone());
         registry.register(metric::QUEUE_DEPTH, "Messages that nobody has claimed", self.depth.clone());
         let mut seconds = |name: &str, help: &str, of: Family<StageLabels, Histogram>| {
             registry.register_with_unit(name, help, Unit::Seconds, of);
@@ -97,6 +105,11 @@ impl JobMetrics {
         let stage: Arc<str> = stage.into();
         self.task_duration.get_or_create(&StageLabels { stage: stage.clone() }).observe(took.as_secs_f64());
         self.tasks.get_or_create_owned(&TaskLabels { stage, outcome }).inc();
+    }
+
+    /// An attempt to tell a webhook ended. `outcome` is a word of the program: `delivered`, `retried`, `dead`, `gone`.
+    pub fn webhook(&self, outcome: &'static str) {
+        self.webhooks.get_or_create_owned(&OutcomeLabels { outcome }).inc();
     }
 
     /// How a queue stands.

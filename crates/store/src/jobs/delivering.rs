@@ -1,0 +1,219 @@
+//! What webhooks are still to be told.
+//!
+//! A delivery stands here from the very transaction that ended its job until it was taken or given up. Whoever sends it
+//! leases it first: should the sender die, it is due again when the lease ends. So it is sent at least once, and its id tells
+//! a receiver that it has had it before.
+
+use std::time::{Duration, SystemTime};
+
+use dalston_protocol::{
+    EndedJob, JobId, MessageId, RequestId, WebhookEvent, WebhookId, WebhookMessage,
+    job::{JobError, JobStatus},
+};
+use sqlx::{AssertSqlSafe, any::AnyRow};
+
+use super::{
+    JobRecord, JobStore,
+    edit::Edit,
+    row::{Row, from_millis, millis, now, to_json, to_millis},
+    webhooks::{MAX_WEBHOOKS, SigningSecret, secrets},
+};
+use crate::StoreError;
+
+/// Something that a webhook is to be told now.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Delivery {
+    /// The message, the same at each attempt.
+    pub id: MessageId,
+    /// Whom.
+    pub webhook: WebhookId,
+    /// Where.
+    pub url: String,
+    /// What signs it, the newest first.
+    pub secrets: Vec<SigningSecret>,
+    /// What: the same bytes at each attempt.
+    pub body: String,
+    /// Which attempt it is, from 1.
+    pub attempt: u32,
+    /// The job that ended.
+    pub job: JobId,
+    /// The request that made the job.
+    pub request_id: RequestId,
+    /// The span of the job, when tracing is on.
+    pub traceparent: Option<String>,
+}
+
+/// What an attempt came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settled {
+    /// It was taken.
+    Delivered,
+    /// It is to be tried again then.
+    Again(SystemTime),
+    /// It is given up.
+    Dead,
+    /// The receiver wants nothing any more: this and all that waits for it is given up, and nothing is added.
+    Gone,
+}
+
+/// By `webhook_deliveries_due`.
+pub(super) const ANY_DUE: &str = "SELECT id FROM webhook_deliveries WHERE due_at <= $1 LIMIT 1";
+
+impl Edit<'_> {
+    /// Leaves word for whoever wants to know that a job stands there now, if it has ended.
+    pub(super) async fn tell_of_end(
+        &mut self,
+        job: &JobRecord,
+        status: JobStatus,
+        error: Option<&JobError>,
+    ) -> Result<(), StoreError> {
+        let Some(event) = WebhookEvent::of(status) else { return Ok(()) };
+        let query = sqlx::query("SELECT id, events FROM webhooks WHERE tenant = $1 AND disabled_at IS NULL LIMIT $2");
+        let query = query.bind(job.tenant.as_str()).bind(i64::from(2 * MAX_WEBHOOKS));
+        let webhooks = query.fetch_all(&mut *self.transaction).await?;
+        if webhooks.is_empty() {
+            return Ok(());
+        }
+        let time = |millis| humantime::format_rfc3339_millis(from_millis(millis)).to_string();
+        let data = EndedJob {
+            id: job.id.clone(),
+            status,
+            request_id: job.request_id.clone(),
+            created_at: time(to_millis(job.created_at)),
+            error_code: error.map(|error| error.code.clone()),
+        };
+        let body = to_json(&WebhookMessage { event, timestamp: time(self.now), data });
+        for row in &webhooks {
+            let webhook: WebhookId = Row(row).word("id")?;
+            if Row(row).json::<Vec<WebhookEvent>>("events")?.contains(&event) {
+                self.insert_delivery(&webhook, job, &body).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn insert_delivery(&mut self, webhook: &WebhookId, job: &JobRecord, body: &str) -> Result<(), StoreError> {
+        let query = sqlx::query(
+            "INSERT INTO webhook_deliveries (id, webhook_id, job_id, request_id, traceparent, body, created_at, due_at, \
+             attempts) VALUES ($1, $2, $3, $4, $5, $6, $7, $7, 0)",
+        );
+        let query = query.bind(MessageId::generate().to_string()).bind(webhook.as_str()).bind(job.id.as_str());
+        let query = query.bind(job.request_id.as_str()).bind(job.traceparent.as_deref());
+        self.run(query.bind(body).bind(self.now)).await?;
+        self.has_news = true;
+        Ok(())
+    }
+}
+
+impl JobStore {
+    /// Changes whenever this process ended a job of which somebody is to be told. What is due otherwise is not seen: ask each
+    /// second, too.
+    pub fn news(&self) -> tokio::sync::watch::Receiver<u64> {
+        self.news.subscribe()
+    }
+
+    /// Takes what is due, longest due first, but for what goes to one of `busy`; for a lease's time nobody else gets it.
+    ///
+    /// # Errors
+    /// When the database fails, as everywhere here.
+    pub async fn due_deliveries(
+        &self,
+        lease: Duration,
+        limit: u32,
+        busy: &[WebhookId],
+    ) -> Result<Vec<Delivery>, StoreError> {
+        let waiting = sqlx::query(ANY_DUE).bind(now()).fetch_optional(self.database.reader()).await?;
+        if waiting.is_none() {
+            // Almost always: nobody who writes is kept waiting for it.
+            return Ok(Vec::new());
+        }
+        let mut edit = Edit::begin(self).await?;
+        // Ids have letters, digits, `-` and `_` alone, so they can stand in the text.
+        let busy = busy.iter().map(|id| format!("'{id}'")).collect::<Vec<_>>().join(", ");
+        let skip = if busy.is_empty() { String::new() } else { format!("AND webhook_id NOT IN ({busy})") };
+        let sql = format!(
+            "UPDATE webhook_deliveries SET due_at = $2, attempts = attempts + 1 WHERE due_at <= $1 AND id IN \
+             (SELECT id FROM webhook_deliveries WHERE due_at <= $1 {skip} ORDER BY due_at LIMIT $3) \
+             RETURNING id, webhook_id, job_id, request_id, traceparent, body, attempts"
+        );
+        let query = sqlx::query(AssertSqlSafe(sql)).persistent(false).bind(edit.now);
+        let query = query.bind(edit.now.saturating_add(millis(lease))).bind(i64::from(limit));
+        let rows = query.fetch_all(&mut *edit.transaction).await?;
+        let mut deliveries = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let webhook: WebhookId = Row(row).word("webhook_id")?;
+            let query = sqlx::query("SELECT id, url, secret, old_secret, old_secret_until FROM webhooks WHERE id = $1");
+            let webhook_row = query.bind(webhook.as_str()).fetch_one(&mut *edit.transaction).await?;
+            deliveries.push(delivery(row, webhook, &webhook_row)?);
+        }
+        edit.finish().await?;
+        Ok(deliveries)
+    }
+
+    /// Says what an attempt came to: the status it was answered with, or the problem in one word. `false`: its lease had ended,
+    /// and another has it, or nobody.
+    ///
+    /// # Errors
+    /// As said.
+    pub async fn settle(
+        &self,
+        delivery: &Delivery,
+        status: Option<u16>,
+        problem: Option<&str>,
+        settled: Settled,
+    ) -> Result<bool, StoreError> {
+        let mut edit = Edit::begin(self).await?;
+        let due_at = match settled {
+            Settled::Again(at) => Some(to_millis(at)),
+            _ => None,
+        };
+        let ended_at = due_at.is_none().then_some(edit.now);
+        let query = sqlx::query(
+            "UPDATE webhook_deliveries SET due_at = $3, ended_at = $4, status = $5, problem = $6 \
+             WHERE id = $1 AND attempts = $2 AND ended_at IS NULL",
+        );
+        let query = query.bind(delivery.id.as_str()).bind(i64::from(delivery.attempt)).bind(due_at).bind(ended_at);
+        let query = query.bind(status.map(i64::from)).bind(problem);
+        let done = query.execute(&mut *edit.transaction).await?.rows_affected() > 0;
+        if settled == Settled::Gone {
+            let id = delivery.webhook.as_str();
+            let query = sqlx::query("UPDATE webhooks SET disabled_at = $2 WHERE id = $1 AND disabled_at IS NULL");
+            edit.run(query.bind(id).bind(edit.now)).await?;
+            let query = sqlx::query(
+                "UPDATE webhook_deliveries SET due_at = NULL, ended_at = $2, problem = 'gone' \
+                 WHERE webhook_id = $1 AND ended_at IS NULL",
+            );
+            edit.run(query.bind(id).bind(edit.now)).await?;
+        }
+        edit.finish().await?;
+        Ok(done)
+    }
+
+    /// Forgets what ended before then. Gives back how much that was.
+    ///
+    /// # Errors
+    /// As said.
+    pub async fn forget_deliveries(&self, before: SystemTime) -> Result<u64, StoreError> {
+        let mut edit = Edit::begin(self).await?;
+        let query = sqlx::query("DELETE FROM webhook_deliveries WHERE ended_at < $1").bind(to_millis(before));
+        let forgotten = query.execute(&mut *edit.transaction).await?.rows_affected();
+        edit.finish().await?;
+        Ok(forgotten)
+    }
+}
+
+fn delivery(row: &AnyRow, webhook: WebhookId, webhook_row: &AnyRow) -> Result<Delivery, StoreError> {
+    let row = Row(row);
+    let webhook_row = Row(webhook_row);
+    Ok(Delivery {
+        id: row.word("id")?,
+        webhook,
+        url: webhook_row.get("url")?,
+        secrets: secrets(&webhook_row)?,
+        body: row.get("body")?,
+        attempt: row.number("attempts")?,
+        job: row.word("job_id")?,
+        request_id: row.word("request_id")?,
+        traceparent: row.get("traceparent")?,
+    })
+}
