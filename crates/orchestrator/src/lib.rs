@@ -8,6 +8,7 @@
 //! * [`pipeline`]: which stages a job goes through. Adding one is an engine and a line there.
 //! * [`decision`]: what is to be done about a job now.
 //! * [`assembly`]: the transcript out of the results.
+//! * Webhooks: whoever wants to know of a job's end is told, at least once.
 //! * [`Orchestrator`]: the tasks that read and write: the outbox's relay, the looks, the reconciler, the sweep.
 
 #![forbid(unsafe_code)]
@@ -19,5 +20,7 @@ mod orchestrator;
 pub mod pipeline;
 mod relay;
 mod upkeep;
+mod webhooks;
 
 pub use orchestrator::{Orchestrator, OrchestratorError, Settings};
+pub use webhooks::WebhookSettings;

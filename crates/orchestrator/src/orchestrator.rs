@@ -3,12 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use dalston_broker::{Broker, BrokerError};
+use dalston_egress::Client;
 use dalston_store::{StoreError, artifacts::Artifacts, jobs::JobStore};
 use dalston_telemetry::{Metrics, Tracers};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::pipeline::Pipeline;
+use crate::{WebhookSettings, pipeline::Pipeline};
 
 /// How an orchestrator works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +70,8 @@ pub struct Orchestrator {
     pub(crate) tracers: Tracers,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) settings: Settings,
+    /// How webhooks are told, if they are.
+    pub(crate) webhooks: Option<(Client, Arc<WebhookSettings>)>,
 }
 
 impl Orchestrator {
@@ -82,7 +85,13 @@ impl Orchestrator {
         metrics: Arc<Metrics>,
         settings: Settings,
     ) -> Self {
-        Self { store, artifacts, broker, pipeline: Arc::new(pipeline), tracers, metrics, settings }
+        Self { store, artifacts, broker, pipeline: Arc::new(pipeline), tracers, metrics, settings, webhooks: None }
+    }
+
+    /// Tells webhooks of jobs' ends.
+    #[must_use]
+    pub fn with_webhooks(self, client: Client, settings: WebhookSettings) -> Self {
+        Self { webhooks: Some((client, Arc::new(settings))), ..self }
     }
 
     /// Works until it is told to stop, then finishes the looks that have begun.
@@ -94,6 +103,9 @@ impl Orchestrator {
         }
         tasks.spawn(self.clone().reconcile(shutdown.clone()));
         tasks.spawn(self.clone().sweep(shutdown.clone()));
+        if let Some((client, settings)) = self.webhooks.clone() {
+            tasks.spawn(self.clone().tell_webhooks(client, settings, shutdown.clone()));
+        }
         tasks.spawn(self.watch_queues(shutdown));
         while let Some(ended) = tasks.join_next().await {
             if let Err(error) = ended {
