@@ -15,6 +15,7 @@ mod probes;
 mod sessions;
 mod tokens;
 mod traces;
+mod webhooks;
 
 use axum::{
     Router,
@@ -74,6 +75,7 @@ fn table(limits: &HttpLimits) -> Vec<Route> {
         reads(STREAM_PATH, Checked, "WebSocket: live transcription", get(stream::open)),
     ];
     table.extend(jobs::table());
+    table.extend(webhooks::table());
     table.extend([
         reads("/v1/realtime/status", READ, "what is free", get(capabilities::status)),
         reads("/v1/realtime/workers", READ, "who serves", get(capabilities::workers)),

@@ -180,6 +180,24 @@ pub(super) const OPERATIONS: &[Operation] = &[
         "One of these.",
         &[("200", Bytes)],
     ),
+    op("GET", "/v1/webhooks", "list_webhooks", "Who is told of your jobs' ends.", &[("200", Json("WebhookList"))]),
+    op(
+        "POST",
+        "/v1/webhooks",
+        "create_webhook",
+        "Have a URL told of your jobs' ends, as Standard Webhooks says. The secret that messages are signed with is told here \
+         and never again.",
+        &[("201", Json("Webhook"))],
+    )
+    .takes(Body::Json("NewWebhook")),
+    op("DELETE", "/v1/webhooks/{id}", "delete_webhook", "Have it told nothing more.", &[("204", Empty)]),
+    op(
+        "POST",
+        "/v1/webhooks/{id}/rotate",
+        "rotate_webhook",
+        "Another secret. For a day, messages are signed with the one before, too.",
+        &[("200", Json("WebhookSecret"))],
+    ),
     op(
         "GET",
         "/v1/realtime/status",

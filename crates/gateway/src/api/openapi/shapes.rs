@@ -2,7 +2,7 @@
 //! types is one that drifts away from them.
 
 use dalston_protocol::{
-    ApiError, ErrorCode, JobId, RequestId, Segment, TaskId, Word,
+    ApiError, ErrorCode, JobId, RequestId, Segment, TaskId, Webhook, WebhookEvent, WebhookId, WebhookList, Word,
     job::{
         Artifact, Granularity, Job, JobCreated, JobError, JobList, JobParameters, JobStatus, SpeakerDetection, Stage,
         Task, TaskList, TaskStatus, Transcript,
@@ -33,6 +33,16 @@ pub(super) fn schemas() -> Map<String, Value> {
         "Rename",
         json!({ "type": "object", "properties": { "name": { "type": ["string", "null"] } }, "required": ["name"] }),
     );
+    add("Webhook", shape(&webhook(), &least_webhook()));
+    add("WebhookList", shape(&WebhookList { items: vec![webhook()] }, &WebhookList { items: vec![least_webhook()] }));
+    add(
+        "NewWebhook",
+        json!({ "type": "object", "properties": {
+        "url": { "type": "string" }, "events": { "type": "array", "items": { "type": "string", "enum": WebhookEvent::ALL } },
+    }, "required": ["url"], "additionalProperties": false }),
+    );
+    let secret = json!({ "id": WebhookId::generate(), "secret": "whsec_" });
+    add("WebhookSecret", shape(&secret, &secret));
     add("Error", shape(&error().body(&RequestId::generate()), &least_error().body(&RequestId::generate())));
     add(
         "OpenAiTranscript",
@@ -42,6 +52,22 @@ pub(super) fn schemas() -> Map<String, Value> {
         name_words(schema);
     }
     schemas
+}
+
+fn webhook() -> Webhook {
+    let (disabled_at, secret) = (Some(TIME.into()), Some("whsec_".into()));
+    Webhook { disabled_at, secret, ..least_webhook() }
+}
+
+fn least_webhook() -> Webhook {
+    Webhook {
+        id: WebhookId::generate(),
+        url: "https://example.org/hook".into(),
+        events: WebhookEvent::ALL.into(),
+        created_at: TIME.into(),
+        disabled_at: None,
+        secret: None,
+    }
 }
 
 /// `full` has every field, `least` only those that are always there.
