@@ -175,6 +175,19 @@ impl Artifacts {
         Ok(listed)
     }
 
+    /// The names that come next in the keys that begin with these.
+    ///
+    /// # Errors
+    /// [`StoreError::InvalidKey`], and when the disk fails.
+    pub async fn names(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
+        let place = key::of_artifact(prefix)?;
+        let listed = self.store.list_with_delimiter(Some(&place)).await;
+        let listed = listed.map_err(|error| StoreError::of_object(&self.path(&place), error))?;
+        let files = listed.objects.into_iter().map(|found| found.location);
+        let places = listed.common_prefixes.into_iter().chain(files);
+        Ok(places.filter_map(|place| place.filename().map(str::to_owned)).collect())
+    }
+
     /// Removes the artifact of this key, and all whose keys begin with these names. How many there were.
     ///
     /// # Errors

@@ -178,6 +178,18 @@ async fn remains_of_killed_processes_are_cleared_and_uploads_under_way_are_not()
 }
 
 #[tokio::test]
+async fn names_are_those_that_come_next() {
+    let (artifacts, _folder) = artifacts();
+    for key in ["jobs/b/source", "jobs/a/prepare/1/audio.wav", "jobs/a/source", "jobs/c", "other/d"] {
+        artifacts.put(key, "x").await.unwrap();
+    }
+    let mut names = artifacts.names("jobs").await.unwrap();
+    names.sort();
+    assert_eq!(names, ["a", "b", "c"]);
+    assert_eq!(artifacts.names("nothing").await.unwrap(), Vec::<String>::new());
+}
+
+#[tokio::test]
 async fn who_has_the_folder_alone_clears_all_that_is_half_written() {
     let (artifacts, folder) = artifacts();
     artifacts.put("a", "whole").await.unwrap();

@@ -10,6 +10,7 @@ use dalston_engine_sdk::{Profile, StreamingEngine, batch};
 use dalston_engine_utterances::{Settings as UtteranceSettings, Utterances};
 use dalston_gateway::{JobSettings, Jobs};
 use dalston_orchestrator::{Orchestrator, Settings, pipeline::Pipeline};
+use dalston_protocol::JobId;
 use dalston_store::{Artifacts, JobStore};
 use dalston_telemetry::{Metrics, tracers};
 use tokio::{task::JoinSet, time::timeout};
@@ -90,6 +91,8 @@ impl Batch {
             let stopped = stop.clone();
             tasks.spawn(async move { runner.run(stopped).await.with_context(|| format!("the runner of {name}")) });
         }
+        // Whoever uploads from now on has a later id.
+        tasks.spawn(clear(store.clone(), artifacts.clone(), JobId::generate(), stop.clone()));
         let jobs = Jobs { store, artifacts, broker, engines: infos, settings: JobSettings::default() };
         Self { jobs, tasks, stop }
     }
@@ -112,6 +115,21 @@ impl Batch {
         }
         self.jobs.store.close().await;
     }
+}
+
+/// Removes what was stored for jobs before this one and never became a job: its server was killed between the two.
+async fn clear(store: JobStore, artifacts: Artifacts, before: JobId, stop: CancellationToken) -> Result<()> {
+    let orphans = async {
+        for name in artifacts.names("jobs").await? {
+            let Ok(id) = name.parse::<JobId>() else { continue };
+            if id < before && store.load(&id).await?.is_none() {
+                artifacts.remove(&format!("jobs/{id}")).await?;
+                tracing::info!(job_id = %id, "an upload that never became a job was removed");
+            }
+        }
+        Ok(())
+    };
+    stop.run_until_cancelled(orphans).await.unwrap_or(Ok(()))
 }
 
 /// The engines of the pipeline.
