@@ -3,7 +3,13 @@
 //!
 //! Each kill has jobs of its own: a task that has lost its runner too often is given up, and should be.
 
-use std::{collections::BTreeMap, fs, path::Path, thread::sleep, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::Path,
+    thread::{self, sleep},
+    time::Duration,
+};
 
 use dalston_tests::{
     Server, http,
@@ -121,8 +127,9 @@ impl House {
     fn close(mut self, mut server: Server) {
         let listed = server.get(&format!("{PATH}?status=completed&limit=100")).json();
         assert_eq!(listed["items"].as_array().map(Vec::len), Some(self.accepted.len()), "jobs that nobody asked for");
-        let kept: Vec<String> = entries(&self.folder.path().join("artifacts/jobs"));
-        assert_eq!(kept, self.accepted.keys().cloned().collect::<Vec<_>>());
+        // Uploads that never became jobs go soon after the start.
+        let jobs = self.folder.path().join("artifacts/jobs");
+        server.until("files of these jobs only", || entries(&jobs).iter().eq(self.accepted.keys()));
         assert_eq!(entries(&self.folder.path().join("artifacts/incoming")), Vec::<String>::new());
         for engine in ["prepare", "loopback"] {
             let place = self.folder.path().join("scratch").join(engine);
@@ -137,6 +144,10 @@ impl House {
             assert_eq!(*times, 1, "{task} was committed more than once");
         }
     }
+}
+
+fn id_of(job: &Value) -> String {
+    job["id"].as_str().expect("a job has an id").to_owned()
 }
 
 /// The names in a folder, sorted.
@@ -180,6 +191,48 @@ fn killed_after_the_upload_was_answered() {
         let mut half = http::begin(server.address(), "POST", PATH, &headers).expect("the server takes connections");
         std::io::Write::write_all(&mut half, &body[..body.len() / 2]).expect("the server reads");
     });
+}
+
+#[test]
+fn killed_while_files_come_in() {
+    let mut house = House::new(SLOW);
+    let mut server = house.open();
+    for seed in 0..SEEDS {
+        let mut dice = Dice::new(seed);
+        let (which, wait) = (dice.below(4) as usize, Duration::from_millis(dice.below(100)));
+        let form = &house.recordings.0[which].0;
+        let answered = thread::scope(|scope| {
+            let address = server.address().to_owned();
+            let posting = scope.spawn(move || {
+                let (headers, body) = form.encoded();
+                let mut answered = Vec::new();
+                while let Ok(answer) = http::exchange(&address, "POST", PATH, &headers, &body)
+                    && answer.status == 201
+                {
+                    answered.push(answer.json()["id"].as_str().expect("a job has an id").to_owned());
+                }
+                answered
+            });
+            sleep(wait);
+            server.kill();
+            posting.join().expect("it does not panic")
+        });
+        house.read(&server.log());
+        server = house.open();
+        // One more may be there, whose answer did not get through.
+        let listed = server.get(&format!("{PATH}?limit=100")).json();
+        let listed: Vec<String> = listed["items"].as_array().expect("a list").iter().map(id_of).collect();
+        for id in &answered {
+            assert!(listed.contains(id), "{id} was accepted and is lost");
+        }
+        for id in listed {
+            if !house.accepted.contains_key(&id) {
+                house.accepted.insert(id.clone(), which);
+                house.assert_done(&server, &id);
+            }
+        }
+    }
+    house.close(server);
 }
 
 #[test]
