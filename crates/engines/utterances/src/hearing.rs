@@ -12,6 +12,10 @@ use crate::splitting::Piece;
 /// Samples that are given to a recogniser at once: what a cancelled task still waits for, at the most.
 const PART: usize = SAMPLE_RATE as usize / 2;
 
+/// Words that show that what may be noise is a voice. Bursts of noise decode to one, now and then two, and its confidence
+/// may be as high as that of words that were said.
+const WORDS: usize = 3;
+
 /// How far a file is, in samples.
 #[derive(Debug, Default)]
 pub struct Tally {
@@ -64,7 +68,8 @@ pub async fn hear(
 
 /// On the clock of the file. Where the engine has no times the piece's own must do.
 fn spoken(piece: &Piece, hypothesis: Hypothesis) -> Option<Spoken> {
-    if hypothesis.text.is_empty() {
+    let words = hypothesis.text.split(' ').filter(|word| !word.is_empty()).count();
+    if words < if piece.doubtful { WORDS } else { 1 } {
         return None;
     }
     let begin = piece.start.seconds();
@@ -79,4 +84,33 @@ fn spoken(piece: &Piece, hypothesis: Hypothesis) -> Option<Spoken> {
         confidence: hypothesis.confidence,
         words,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_or_two_do_not_make_a_voice_of_noise() {
+        let check = |doubtful: bool, text: &str, is_kept: bool| {
+            let piece = Piece { start: AudioTime::from_millis(1_000), samples: vec![0; 16_000], doubtful };
+            let hypothesis = Hypothesis { text: text.to_owned(), ..Hypothesis::default() };
+            assert_eq!(spoken(&piece, hypothesis).is_some(), is_kept, "{doubtful} {text:?}");
+        };
+        check(false, "", false);
+        check(false, "if", true);
+        check(true, "thank you", false);
+        check(true, "the green one right in the middle", true);
+    }
+
+    #[test]
+    fn times_are_those_of_the_file_and_within_the_piece() {
+        let piece = Piece { start: AudioTime::from_millis(2_000), samples: vec![0; 16_000], doubtful: false };
+        let word = |start, end| Word { text: "word".to_owned(), start, end, confidence: None };
+        let words = vec![word(0.1, 0.4), word(0.5, 1.7)];
+        let hypothesis = Hypothesis { text: "word word".to_owned(), words, confidence: None };
+        let spoken = spoken(&piece, hypothesis).expect("words");
+        assert_eq!((spoken.start, spoken.end), (2.1, 3.0));
+        assert_eq!(spoken.words[1], word(2.5, 3.0));
+    }
 }

@@ -33,6 +33,8 @@ pub struct Piece {
     /// Where its first sample stands.
     pub start: AudioTime,
     pub samples: Vec<i16>,
+    /// The detector thinks that this is no voice, on so little that it may be wrong: the words must show it.
+    pub doubtful: bool,
 }
 
 /// Voiced frames that make an onset: 100 ms …
@@ -43,6 +45,8 @@ const ONSET_GAP: u32 = 3;
 const PADDING: usize = 15 * FRAME_SAMPLES;
 /// Silence that is kept after speech, so that the last word is heard to end. 240 ms.
 const TAIL: usize = 12 * FRAME_SAMPLES;
+/// What the detector says of less than this, padding and all, is not to be trusted alone: quiet words fare like noise. 3 s.
+const SHORT: usize = 150 * FRAME_SAMPLES;
 /// A cut is looked for over this many neighbouring frames: longer than the closure of a plosive.
 const CUT_WIDTH: usize = 5;
 
@@ -140,15 +144,15 @@ impl Splitter {
         piece
     }
 
-    /// Gives what is held up to there; nothing when it was no voice.
+    /// Gives what is held up to there; nothing when it was long, and no voice.
     fn give(&mut self, until: usize, verdict: Verdict) -> Option<Piece> {
         let since = self.since();
         let count = (until - since).min(self.held.len());
         let rest = self.held.split_off(count);
         let samples = std::mem::replace(&mut self.held, rest);
-        let is_speech = self.proven || verdict != Verdict::NotSpeech;
-        self.proven = false;
-        is_speech.then_some(Piece { start: AudioTime::from_samples(since as u64), samples })
+        let doubtful = !std::mem::take(&mut self.proven) && verdict == Verdict::NotSpeech;
+        let is_short = samples.len() <= SHORT;
+        (is_short || !doubtful).then_some(Piece { start: AudioTime::from_samples(since as u64), samples, doubtful })
     }
 
     fn since(&self) -> usize {

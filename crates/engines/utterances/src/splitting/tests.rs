@@ -59,6 +59,15 @@ fn what_is_no_voice_gives_no_piece() {
 }
 
 #[test]
+fn of_what_is_short_the_words_decide() {
+    let sound = pattern(&[(50, false), (60, true), (50, false)]);
+    let doubts = |verdict| split(&sound, verdict).iter().map(|piece| piece.doubtful).collect::<Vec<_>>();
+    assert_eq!(doubts(Verdict::NotSpeech), [true]);
+    assert_eq!(doubts(Verdict::Undecided), [false]);
+    assert_eq!(doubts(Verdict::Speech), [false]);
+}
+
+#[test]
 fn long_speech_is_cut_in_its_quiet_places() {
     // Breaths of 160 ms at every 190 frames.
     let breaths = pattern(&[(190, true), (8, false), (190, true), (8, false), (190, true)]);
