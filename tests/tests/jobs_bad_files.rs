@@ -37,7 +37,7 @@ fn minutes_of_silence() -> (Vec<u8>, f64) {
     file.extend([0xFF; 4]);
     // Frame sizes unknown; rate, one channel, 16 bits, number of samples; no checksum of the audio.
     file.extend([0; 6]);
-    file.extend((RATE << 44 | 15 << 36 | frames * BLOCK).to_be_bytes());
+    file.extend(((RATE << 44) | (15 << 36) | (frames * BLOCK)).to_be_bytes());
     file.extend([0; 16]);
     for number in 0..frames as u32 {
         let mut frame = vec![0xFF, 0xF8, 0x70, 0x00];
@@ -55,9 +55,9 @@ fn minutes_of_silence() -> (Vec<u8>, f64) {
 /// A cyclic redundancy check of `width` bits, from zero, most significant bit first.
 fn crc(bytes: &[u8], polynomial: u32, width: u32) -> u32 {
     bytes.iter().fold(0, |crc, &byte| {
-        (0..8).fold(crc ^ u32::from(byte) << (width - 8), |crc, _| {
-            let carries = crc >> (width - 1) & 1 == 1;
-            (crc << 1 ^ if carries { polynomial } else { 0 }) & ((1 << width) - 1)
+        (0..8).fold(crc ^ (u32::from(byte) << (width - 8)), |crc, _| {
+            let carries = (crc >> (width - 1)) & 1 == 1;
+            ((crc << 1) ^ if carries { polynomial } else { 0 }) & ((1 << width) - 1)
         })
     })
 }

@@ -3,15 +3,7 @@
 use std::time::{Duration, Instant};
 
 use dalston_protocol::realtime::SessionConfig;
-use dalston_tests::{Server, session, speech};
-
-const TEXT: &str = include_str!("../../demo/demo.txt");
-
-/// Lower-case words of letters and apostrophes.
-fn words(text: &str) -> Vec<String> {
-    let is_part = |c: char| c.is_ascii_alphabetic() || c == '\'';
-    text.to_lowercase().split(|c| !is_part(c)).filter(|word| !word.is_empty()).map(str::to_owned).collect()
-}
+use dalston_tests::{Server, session, speech, words};
 
 /// How many words of `reference` are in `heard`, in order.
 fn in_order(reference: &[String], heard: &[String]) -> usize {
@@ -29,7 +21,7 @@ fn in_order(reference: &[String], heard: &[String]) -> usize {
 
 fn assert_heard(heard: &session::Heard) {
     let text: Vec<&str> = heard.finals().iter().map(|said| said.text.as_str()).collect();
-    let (reference, said) = (words(TEXT), words(&text.join(" ")));
+    let (reference, said) = (words::of(speech::DEMO_TEXT), words::of(&text.join(" ")));
     let right = in_order(&reference, &said);
     assert!(right * 10 >= reference.len() * 9, "{right} of {} words: {}", reference.len(), text.join(" / "));
     for pair in heard.finals().windows(2) {
