@@ -1,6 +1,7 @@
 //! The settings that are one of several names.
 
 use dalston_audio::VadKind;
+use dalston_egress::Allowed;
 use dalston_engine_loopback::Behaviour;
 use dalston_engine_sdk::Profile;
 
@@ -29,6 +30,16 @@ pub enum AuthMode {
     None,
     /// Who has a key.
     Keys,
+}
+
+impl Value for Allowed {
+    fn expected() -> String {
+        "a host, an address or a network, such as media.intern, ::1 or 10.20.0.0/16".into()
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        text.parse().ok()
+    }
 }
 
 impl Value for Behaviour {

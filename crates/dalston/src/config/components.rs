@@ -3,7 +3,7 @@
 use std::{fs, io, path::PathBuf, time::Duration};
 
 use dalston_gateway::{
-    GatewayConfig, GatewayError, HttpLimits, StreamLimits,
+    GatewayConfig, GatewayError, HttpLimits, JobSettings, StreamLimits,
     auth::{AuthConfig, ServerSecret},
 };
 use dalston_realtime::{LagLimits, RealtimeConfig};
@@ -72,6 +72,25 @@ impl Settings {
             engine_deadline: self.engine_deadline.get(),
             drain_deadline: self.drain_deadline.get(),
             write_deadline: self.write_timeout.get(),
+        }
+    }
+
+    /// What the batch API is told.
+    pub fn jobs(&self) -> JobSettings {
+        JobSettings {
+            max_upload: self.max_upload.get() as u64,
+            max_uploads: self.max_uploads.get(),
+            upload_timeout: self.upload_timeout.get(),
+            ..JobSettings::default()
+        }
+    }
+
+    /// How requests to other servers are made.
+    pub fn egress(&self) -> dalston_egress::Settings {
+        dalston_egress::Settings {
+            allow: self.egress_allow.clone(),
+            ca_file: self.egress_ca_file.clone(),
+            ..dalston_egress::Settings::default()
         }
     }
 

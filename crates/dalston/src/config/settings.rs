@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use dalston_audio::VadKind;
+use dalston_egress::Allowed;
 use dalston_engine_loopback::Behaviour;
 use dalston_engine_sdk::Profile;
 use dalston_gateway::auth::ServerSecret;
@@ -65,6 +66,19 @@ settings! {
         lag_grace: Wait, "realtime.lag_grace", "DALSTON_LAG_GRACE", "2s";
         /// Longest time for answering what was received before `end`.
         drain_deadline: Wait, "realtime.drain_deadline", "DALSTON_DRAIN_DEADLINE", "30s";
+    }
+    "Files" {
+        /// Bytes of one upload, or of what `audio_url` names. Then 413.
+        max_upload: Count<1_024, 1_099_511_627_776>, "jobs.max_upload", "DALSTON_MAX_UPLOAD", "2147483648";
+        /// Uploads at once. Then 503.
+        max_uploads: Count<1, 100_000>, "jobs.max_uploads", "DALSTON_MAX_UPLOADS", "64";
+        /// Longest upload.
+        upload_timeout: Wait, "jobs.upload_timeout", "DALSTON_UPLOAD_TIMEOUT", "1h";
+        /// Hosts and networks that `audio_url` and webhooks may reach though they are not public: `media.intern`,
+        /// `10.20.0.0/16`, `127.0.0.1`.
+        egress_allow: Vec<Allowed>, "egress.allow", "DALSTON_EGRESS_ALLOW", "";
+        /// A PEM file with certificates to trust besides those of the machine.
+        egress_ca_file: Option<PathBuf>, "egress.ca_file", "DALSTON_EGRESS_CA_FILE", "";
     }
     "Authentication" {
         /// `none` lets everybody in who reaches the address, which must then be a loopback one; `keys` asks for an API key.

@@ -4,24 +4,28 @@ use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
 use dalston_broker::{Broker, InProcessBroker};
+use dalston_egress::Client;
+use dalston_engine_diarize::Diarize;
 use dalston_engine_prepare::{Limits, Prepare};
 use dalston_engine_runner::{Runner, RunnerSettings};
 use dalston_engine_sdk::{Profile, StreamingEngine, batch};
 use dalston_engine_utterances::{Settings as UtteranceSettings, Utterances};
-use dalston_gateway::{JobSettings, Jobs};
-use dalston_orchestrator::{Orchestrator, Settings, pipeline::Pipeline};
+use dalston_gateway::Jobs;
+use dalston_orchestrator::{Orchestrator, Settings, WebhookSettings, pipeline::Pipeline};
 use dalston_protocol::JobId;
 use dalston_store::{Artifacts, JobStore};
 use dalston_telemetry::{Metrics, tracers};
 use tokio::{task::JoinSet, time::timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Config;
+use crate::config::{Config, ConfigError, Problem};
 
 /// Jobs, kept and done.
 pub struct Batch {
     /// What the gateway serves.
     pub jobs: Jobs,
+    /// Fetches what `audio_url` names, and tells webhooks.
+    pub client: Client,
     /// The orchestrator and a runner for each engine.
     tasks: JoinSet<Result<()>>,
     stop: CancellationToken,
@@ -31,6 +35,7 @@ pub struct Batch {
 pub struct Kept {
     store: JobStore,
     artifacts: Artifacts,
+    client: Client,
 }
 
 impl Kept {
@@ -46,7 +51,10 @@ impl Kept {
         // The archive has locked the data folder: no other server writes there.
         let artifacts =
             Artifacts::local_alone(&folder).with_context(|| format!("cannot keep files in {}", folder.display()))?;
-        Ok(Self { store, artifacts })
+        let client = Client::new(config.settings.egress(), tracers().clone())
+            .map_err(|error| Problem::new(config.layers.place_of("egress.ca_file"), error.to_string()))
+            .map_err(|problem| ConfigError(vec![problem]))?;
+        Ok(Self { store, artifacts, client })
     }
 }
 
@@ -59,7 +67,7 @@ impl Batch {
         metrics: &Arc<Metrics>,
         stop: CancellationToken,
     ) -> Self {
-        let Kept { store, artifacts } = kept;
+        let Kept { store, artifacts, client } = kept;
         let broker: Arc<dyn Broker> = Arc::new(InProcessBroker::default());
         let engines = engines(engine);
         let infos: Vec<batch::EngineInfo> = engines.iter().map(|engine| engine.info()).collect();
@@ -73,7 +81,8 @@ impl Batch {
             metrics.clone(),
             // The database is this process's own.
             Settings { alone: true, ..Settings::default() },
-        );
+        )
+        .with_webhooks(client.clone(), WebhookSettings::default());
         let stopped = stop.clone();
         tasks.spawn(async {
             orchestrator.run(stopped).await;
@@ -93,8 +102,8 @@ impl Batch {
         }
         // Whoever uploads from now on has a later id.
         tasks.spawn(clear(store.clone(), artifacts.clone(), JobId::generate(), stop.clone()));
-        let jobs = Jobs { store, artifacts, broker, engines: infos, settings: JobSettings::default() };
-        Self { jobs, tasks, stop }
+        let jobs = Jobs { store, artifacts, broker, engines: infos, settings: config.settings.jobs() };
+        Self { jobs, client, tasks, stop }
     }
 
     /// Waits until it has ended, which it begins to do at shutdown: no task is claimed any more, and what runs may go on for
@@ -135,6 +144,10 @@ async fn clear(store: JobStore, artifacts: Artifacts, before: JobId, stop: Cance
 /// The engines of the pipeline.
 fn engines(recogniser: Arc<dyn StreamingEngine>) -> Vec<Arc<dyn batch::Engine>> {
     let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    let utterances = UtteranceSettings { profile: Profile::default(), parallel: cores, ..UtteranceSettings::default() };
-    vec![Arc::new(Prepare::new(Limits::default())), Arc::new(Utterances::new(recogniser, utterances))]
+    let utterances = UtteranceSettings { profile: Profile::Accurate, parallel: cores, ..UtteranceSettings::default() };
+    vec![
+        Arc::new(Prepare::new(Limits::default())),
+        Arc::new(Utterances::new(recogniser, utterances)),
+        Arc::new(Diarize),
+    ]
 }

@@ -104,7 +104,7 @@ async fn serve(config: Config) -> Result<()> {
 
     let deps = Deps { router, tracers: tracers().clone(), metrics };
     let gateway = Gateway::new(config.gateway.clone(), deps)?.with_archive(archive.clone());
-    let gateway = gateway.with_jobs(batch.jobs.clone())?;
+    let gateway = gateway.with_jobs(batch.jobs.clone())?.with_egress(batch.client.clone());
     AddressBook { address, capabilities: &capabilities, config: &config }.print()?;
     gateway.serve(listener, shutdown.cancelled()).await?;
     sessions_over.cancel();
