@@ -81,7 +81,8 @@ fn id(param: &str, text: &str) -> Result<SessionId, Failure> {
 }
 
 fn not_found() -> Failure {
-    let message = "no such session is kept: it did not ask for it (retention), could not be stored, has expired, or was deleted";
+    let message =
+        "no such session is kept: it did not ask for it (retention), could not be stored, has expired, or was deleted";
     Failure(ApiError::new(ErrorCode::NotFound, message))
 }
 
