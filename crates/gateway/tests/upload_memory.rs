@@ -24,9 +24,7 @@ fn peak() -> usize {
 }
 
 async fn upload(server: &BatchServer, size: usize) {
-    let head = format!(
-        "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"long.wav\"\r\n\r\n"
-    );
+    let head = format!("--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"long.wav\"\r\n\r\n");
     let tail = format!("\r\n--{BOUNDARY}--\r\n");
     let kind = format!("multipart/form-data; boundary={BOUNDARY}");
     let length = head.len() + size + tail.len();

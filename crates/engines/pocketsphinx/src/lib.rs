@@ -90,11 +90,8 @@ impl NativeModel for PocketSphinx {
     fn into_stream(mut self, options: &StreamOptions) -> Result<PocketSphinxStream, EngineError> {
         self.prepare(options)?;
         let Self { balanced, low_latency, accurate, .. } = self;
-        let decoders = [
-            (Profile::Balanced, Some(balanced)),
-            (Profile::LowLatency, low_latency),
-            (Profile::Accurate, accurate),
-        ];
+        let decoders =
+            [(Profile::Balanced, Some(balanced)), (Profile::LowLatency, low_latency), (Profile::Accurate, accurate)];
         let mut chosen = None;
         for (profile, decoder) in decoders {
             if profile == options.profile {
