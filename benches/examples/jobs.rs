@@ -23,7 +23,7 @@ use dalston_protocol::{
     job::{JobParameters, JobStatus},
 };
 use dalston_store::{
-    Artifacts, JobStore,
+    Artifacts, JobStore, job_folder, job_topic,
     jobs::{NewJob, Source},
 };
 use dalston_telemetry::{Metrics, Tracers};
@@ -94,9 +94,9 @@ impl Stand {
     /// Uploads a job and waits for its end, as a client with `wait=true` has it. Gives the time until it was accepted.
     async fn job(&self) -> Result<Duration> {
         let (id, began) = (JobId::generate(), Instant::now());
-        let key = format!("jobs/{id}/source");
+        let key = format!("{}/source", job_folder(&id));
         let stored = self.artifacts.put(&key, &b"nothing"[..]).await?;
-        let mut ended = self.broker.subscribe(&format!("job.{id}")).await?;
+        let mut ended = self.broker.subscribe(&job_topic(&id)).await?;
         let job = NewJob {
             id: id.clone(),
             tenant: TENANT.into(),

@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, sync::Arc, time::SystemTime};
 
 use dalston_protocol::TaskId;
-use dalston_store::{JobRecord, TaskRecord, Work, engine_queue};
+use dalston_store::{JobRecord, TaskRecord, Work, engine_queue, node_folder};
 use dalston_telemetry::{Component, Span, StepKind, TraceContext, Tracers, key, names};
 use parking_lot::Mutex;
 use tokio::time::Instant;
@@ -70,7 +70,7 @@ impl Attempt {
 
     /// What the keys of its artifacts begin with. No other attempt has the same.
     pub(crate) fn prefix(&self) -> String {
-        format!("jobs/{}/{}/{}", self.job.id, self.task.node, self.task.attempt)
+        format!("{}/{}", node_folder(&self.job.id, &self.task.node), self.task.attempt)
     }
 
     /// How long the task was ready before it began.

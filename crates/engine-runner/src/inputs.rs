@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::Path};
 
 use dalston_engine_sdk::batch::{Stage, TaskInput};
 use dalston_protocol::job::TaskStatus;
-use dalston_store::{StoreError, TaskOutputFile, TaskRecord};
+use dalston_store::{StoreError, TaskOutputFile, TaskRecord, job_folder};
 
 use crate::{attempt::Attempt, outputs::is_file_name, scratch::Folder, station::Station};
 
@@ -71,7 +71,7 @@ impl Station {
     ) -> Result<u64, NoInput> {
         let mut bytes = 0;
         for (name, key) in files {
-            let is_ours = is_file_name(name) && key.starts_with(&format!("jobs/{}/", attempt.job.id));
+            let is_ours = is_file_name(name) && key.starts_with(&format!("{}/", job_folder(&attempt.job.id)));
             if !is_ours {
                 let reason = format!("it has a file `{}`", name.escape_debug());
                 return Err(NoInput::Damaged { node: task.node.clone(), reason });

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use dalston_broker::{Broker, Claim};
 use dalston_engine_sdk::batch::{Engine, EngineInfo};
 use dalston_protocol::JobId;
-use dalston_store::{Artifacts, JobStore};
+use dalston_store::{Artifacts, JobStore, job_topic};
 use dalston_telemetry::{Metrics, Tracers};
 use tokio_util::sync::CancellationToken;
 
@@ -38,7 +38,7 @@ impl Station {
 
     /// Tells who watches the job that something is new.
     pub(crate) async fn notify(&self, job: &JobId) {
-        if let Err(error) = self.broker.notify(&format!("job.{job}")).await {
+        if let Err(error) = self.broker.notify(&job_topic(job)).await {
             // It may be lost by its contract.
             tracing::debug!(%error, "nobody was woken");
         }

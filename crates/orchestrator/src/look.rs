@@ -1,9 +1,6 @@
 //! A look at a job: read it, decide, write, until there is nothing more to do.
 
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::time::{Duration, SystemTime};
 
 use dalston_broker::Delivery;
 use dalston_engine_sdk::batch::{Aligned, Diarized, Prepared, Stage, Transcribed};
@@ -13,8 +10,8 @@ use dalston_protocol::{
     realtime::Retention,
 };
 use dalston_store::{
-    artifacts::TaskOutputFile,
-    jobs::{Change, JobRecord, TaskRecord},
+    artifacts::{TaskOutputFile, job_folder, node_folder},
+    jobs::{Change, JobRecord, TaskRecord, job_topic},
 };
 use dalston_telemetry::{Component, Span, StepKind, TraceContext, key, names::span};
 use serde::de::DeserializeOwned;
@@ -128,7 +125,7 @@ impl Orchestrator {
         let applied = self.store.apply(&job.id, job.version, &changes).await?;
         drop(scheduled);
         if applied {
-            self.broker.notify(&topic(&job.id)).await?;
+            self.broker.notify(&job_topic(&job.id)).await?;
             if let Some(status) = ended {
                 handle.around(self.ended(job, status)).await?;
             }
@@ -167,7 +164,7 @@ impl Orchestrator {
         let handle = self.span(job, span::HANDLE_TASK_COMPLETED, StepKind::Consumer, &parent(job));
         let assembling = self.span(job, span::ASSEMBLE, StepKind::Internal, &handle.context());
         let transcript = self.assembled(job, tasks, prepared).await?;
-        let result = format!("jobs/{}/transcript.json", job.id);
+        let result = format!("{}/transcript.json", job_folder(&job.id));
         let json = serde_json::to_vec(&transcript).map_err(|error| bad_result("transcript", &error))?;
         self.artifacts.put(&result, json).await?;
         drop(assembling);
@@ -181,7 +178,7 @@ impl Orchestrator {
         let applied = self.store.apply(&job.id, job.version, &changes).await?;
         drop(mark);
         if applied {
-            self.broker.notify(&topic(&job.id)).await?;
+            self.broker.notify(&job_topic(&job.id)).await?;
             handle.around(self.ended(job, JobStatus::Completed)).await?;
         }
         Ok(())
@@ -194,7 +191,7 @@ impl Orchestrator {
             return Ok(());
         }
         if self.store.apply(&job.id, job.version, &[Change::Expires(expires)]).await? {
-            self.broker.notify(&topic(&job.id)).await?;
+            self.broker.notify(&job_topic(&job.id)).await?;
             self.ended(job, job.status).await?;
         }
         Ok(())
@@ -208,7 +205,7 @@ impl Orchestrator {
         if job.parameters.retention == Retention::None {
             // The upload and what was made of it; the transcript stays until it expires.
             self.artifacts.remove(&job.source.key).await?;
-            self.artifacts.remove(&format!("jobs/{}/{}", job.id, Stage::PREPARE)).await?;
+            self.artifacts.remove(&node_folder(&job.id, Stage::PREPARE.as_str())).await?;
         }
         Ok(())
     }
@@ -265,10 +262,6 @@ impl Orchestrator {
 
 fn parent(job: &JobRecord) -> TraceContext {
     job.traceparent.as_deref().map_or_else(TraceContext::none, TraceContext::from_traceparent)
-}
-
-fn topic(id: &JobId) -> Arc<str> {
-    format!("job.{id}").into()
 }
 
 /// When a job that ends now is removed.

@@ -82,22 +82,14 @@ impl Pipeline {
     /// # Errors
     /// `model_not_found` or `language_not_supported`.
     pub fn transcriber(&self, parameters: &JobParameters) -> Result<&EngineInfo, JobError> {
-        let named: Vec<&EngineInfo> = self
-            .of_stage(&Stage::TRANSCRIBE)
-            .filter(|engine| {
-                let capabilities = engine.capabilities.as_ref();
-                capabilities.is_none_or(|it| it.answers_to(parameters.model.as_deref()))
-            })
-            .collect();
+        let model = parameters.model.as_deref();
+        let named: Vec<&EngineInfo> =
+            self.of_stage(&Stage::TRANSCRIBE).filter(|engine| engine.answers_to(model)).collect();
         if named.is_empty() {
-            let model = parameters.model.as_deref().unwrap_or("any");
+            let model = model.unwrap_or("any");
             return Err(error("model_not_found", format!("no engine has the model `{model}`"), &Stage::TRANSCRIBE));
         }
-        let speaks = |engine: &&&EngineInfo| {
-            let capabilities = engine.capabilities.as_ref();
-            capabilities.is_none_or(|it| it.languages.resolve(&parameters.language).is_some())
-        };
-        named.iter().find(speaks).copied().ok_or_else(|| {
+        named.into_iter().find(|engine| engine.speaks(&parameters.language)).ok_or_else(|| {
             let message = format!("no engine for this model has the language `{}`", parameters.language);
             error("language_not_supported", message, &Stage::TRANSCRIBE)
         })

@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use dalston_protocol::JobId;
+use dalston_store::job_folder;
 use tokio_util::sync::CancellationToken;
 
 use crate::{Orchestrator, OrchestratorError};
@@ -50,7 +51,7 @@ impl Orchestrator {
             let expired: Vec<(String, JobId)> = self.store.expired(SystemTime::now(), BATCH).await?;
             for (tenant, id) in &expired {
                 // First what nobody could find again without the row.
-                self.artifacts.remove(&format!("jobs/{id}")).await?;
+                self.artifacts.remove(&job_folder(id)).await?;
                 self.store.delete(tenant, id).await?;
             }
             removed += expired.len();

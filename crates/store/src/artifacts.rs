@@ -25,6 +25,7 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
+use dalston_protocol::JobId;
 use futures_util::{StreamExt, TryStreamExt, stream::BoxStream};
 use object_store::{GetResult, ObjectStore, ObjectStoreExt, local::LocalFileSystem, path::Path as Key};
 use serde::{Deserialize, Serialize};
@@ -42,6 +43,16 @@ const INCOMING: &str = "incoming";
 const LEFT_BEHIND: Duration = Duration::from_secs(24 * 3600);
 /// Most artifacts that are listed.
 const MAX_LISTED: usize = 10_000;
+
+/// What the keys of all artifacts of a job begin with, before a `/`.
+pub fn job_folder(job: &JobId) -> String {
+    format!("jobs/{job}")
+}
+
+/// The same for a node of its graph; each attempt at it has a folder below.
+pub fn node_folder(job: &JobId, node: &str) -> String {
+    format!("{}/{node}", job_folder(job))
+}
 
 /// `output.json` of a task: what it came to, and where its files are.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

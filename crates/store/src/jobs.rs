@@ -43,7 +43,7 @@ pub use attempt::{MAX_CRASHES, Started, TaskFailure, Work};
 pub use change::Change;
 pub use delivering::{Delivery, Settled};
 pub use heartbeat::Standing;
-pub use outbox::{OutboxRow, Outgoing, engine_queue};
+pub use outbox::{OutboxRow, Outgoing, engine_queue, job_topic};
 pub use owning::Deleted;
 pub use reading::{DeadTask, JobPage, ListQuery, MAX_PAGE};
 pub use record::{Created, Idempotency, JobRecord, NewJob, NewTask, Source, TaskRecord};

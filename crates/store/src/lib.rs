@@ -59,12 +59,12 @@ mod tape;
 mod wav;
 
 pub use archive::{Archive, Limits};
-pub use artifacts::{Artifacts, Stored, TaskOutputFile, Upload};
+pub use artifacts::{Artifacts, Stored, TaskOutputFile, Upload, job_folder, node_folder};
 pub use error::{Cause, StoreError};
 pub use jobs::{
     Change, Created, DeadTask, Deleted, Delivery, Idempotency, JobPage, JobRecord, JobStore, ListQuery, MAX_WEBHOOKS,
     NewJob, NewTask, NewWebhook, OutboxRow, Outgoing, Settled, SigningSecret, Source, Standing, Started, TaskFailure,
-    TaskRecord, WebhookRecord, Work, engine_queue,
+    TaskRecord, WebhookRecord, Work, engine_queue, job_topic,
 };
 pub use recording::Recording;
 pub use session::{Page, RecordingStart, SessionRecord, SessionSummary, StoredAudio, StoredSession, Transcript};

@@ -13,7 +13,7 @@ use dalston_engine_utterances::{Settings as UtteranceSettings, Utterances};
 use dalston_gateway::Jobs;
 use dalston_orchestrator::{Orchestrator, Settings, WebhookSettings, pipeline::Pipeline};
 use dalston_protocol::JobId;
-use dalston_store::{Artifacts, JobStore};
+use dalston_store::{Artifacts, JobStore, job_folder};
 use dalston_telemetry::{Metrics, tracers};
 use tokio::{task::JoinSet, time::timeout};
 use tokio_util::sync::CancellationToken;
@@ -132,7 +132,7 @@ async fn clear(store: JobStore, artifacts: Artifacts, before: JobId, stop: Cance
         for name in artifacts.names("jobs").await? {
             let Ok(id) = name.parse::<JobId>() else { continue };
             if id < before && store.load(&id).await?.is_none() {
-                artifacts.remove(&format!("jobs/{id}")).await?;
+                artifacts.remove(&job_folder(&id)).await?;
                 tracing::info!(job_id = %id, "an upload that never became a job was removed");
             }
         }

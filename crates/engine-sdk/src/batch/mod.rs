@@ -62,4 +62,17 @@ impl EngineInfo {
         let concurrency = std::thread::available_parallelism().map_or(1, usize::from);
         Self { engine_id: engine_id.into(), stage, concurrency, capabilities: None }
     }
+
+    /// Whether `model=` means this engine. Without capabilities it has no name but its id. No model at all means any.
+    pub fn answers_to(&self, model: Option<&str>) -> bool {
+        match &self.capabilities {
+            Some(capabilities) => capabilities.answers_to(model),
+            None => model.is_none_or(|model| model == self.engine_id),
+        }
+    }
+
+    /// Whether it takes this language. Without capabilities it takes any.
+    pub fn speaks(&self, language: &str) -> bool {
+        self.capabilities.as_ref().is_none_or(|capabilities| capabilities.languages.resolve(language).is_some())
+    }
 }

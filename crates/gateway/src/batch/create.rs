@@ -6,7 +6,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use dalston_protocol::{ApiError, ErrorCode, JobId, RequestId, job::JobStatus};
-use dalston_store::{Created, JobRecord, NewJob, Source};
+use dalston_store::{Created, JobRecord, NewJob, Source, job_folder};
 use dalston_telemetry::{Component, StepKind, TraceContext, key, names::span};
 use http::{StatusCode, header, request::Parts};
 use tokio::time::Instant;
@@ -128,12 +128,7 @@ async fn upload(
 }
 
 fn source_key(id: &JobId) -> String {
-    format!("{}/source", prefix(id))
-}
-
-/// Everything that belongs to a job.
-pub(super) fn prefix(id: &JobId) -> String {
-    format!("jobs/{id}")
+    format!("{}/source", job_folder(id))
 }
 
 /// An upload that is whole and says what is to be done with it.
@@ -176,7 +171,7 @@ async fn accept(app: &App, batch: &Batch, caller: &Caller, new: NewUpload) -> Re
         let made = store.create(new).await;
         if !matches!(made, Ok(Created::New(_))) {
             // Whatever stays behind belongs to no job; the sweep of the store finds it.
-            let _ = artifacts.remove(&prefix(&id)).await;
+            let _ = artifacts.remove(&job_folder(&id)).await;
         }
         made
     }));

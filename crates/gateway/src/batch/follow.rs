@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use dalston_broker::{Broker, Subscription};
 use dalston_protocol::{ApiError, ErrorCode, JobId};
-use dalston_store::JobRecord;
+use dalston_store::{JobRecord, job_topic};
 use tokio::{
     sync::OwnedSemaphorePermit,
     time::{Instant, sleep, timeout_at},
@@ -18,14 +18,9 @@ const LOOK: Duration = Duration::from_secs(2);
 /// Shortest time between two looks, however often a job changes.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// The topic of a job's changes.
-fn topic(id: &JobId) -> String {
-    format!("job.{id}")
-}
-
 /// Tells whoever follows a job to look. Lossy: they look by themselves too.
 pub(super) async fn announce(broker: &dyn Broker, id: &JobId) {
-    if let Err(error) = broker.notify(&topic(id)).await {
+    if let Err(error) = broker.notify(&job_topic(id)).await {
         tracing::debug!(%error, "nobody was woken");
     }
 }
@@ -48,7 +43,7 @@ impl Follower {
             Failure(ApiError::new(ErrorCode::NoCapacity, message).retry_after(5.0))
         })?;
         // Without a broker, following is looking.
-        let woken = batch.broker.subscribe(&topic(id)).await.ok();
+        let woken = batch.broker.subscribe(&job_topic(id)).await.ok();
         Ok(Self { woken, _place: place })
     }
 

@@ -9,13 +9,11 @@ use dalston_protocol::{
     ApiError, ErrorCode,
     job::{Job, JobCreated},
 };
-use dalston_store::Deleted;
+use dalston_store::{Deleted, job_folder};
 use http::StatusCode;
 use serde::Deserialize;
 
-use super::{
-    Batch, batch, create::prefix, follow::announce, job_id, not_found, read, request::job_name, unreadable, view,
-};
+use super::{Batch, batch, follow::announce, job_id, not_found, read, request::job_name, unreadable, view};
 use crate::{api::Failure, auth::Principal, gateway::App};
 
 /// The body of a rename.
@@ -62,7 +60,7 @@ pub(crate) async fn delete(
         }
     }
     // The job is gone for its owner either way; a sweep finds what stays behind.
-    if let Err(error) = batch.artifacts.remove(&prefix(&id)).await {
+    if let Err(error) = batch.artifacts.remove(&job_folder(&id)).await {
         tracing::error!(%error, job_id = %id, "artifacts of a deleted job stay behind");
     }
     announce(&*batch.broker, &id).await;

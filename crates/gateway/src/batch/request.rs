@@ -131,10 +131,7 @@ impl<'a> Request<'a> {
     /// Engines that would do.
     fn transcribers(&self) -> impl Iterator<Item = &'a EngineInfo> {
         let model = self.asked.parameters.model.clone();
-        transcribers(self.engines).filter(move |engine| match &engine.capabilities {
-            Some(capabilities) => capabilities.answers_to(model.as_deref()),
-            None => model.as_deref().is_none_or(|model| model == engine.engine_id),
-        })
+        transcribers(self.engines).filter(move |engine| engine.answers_to(model.as_deref()))
     }
 
     /// All fields have come.
@@ -155,10 +152,7 @@ impl<'a> Request<'a> {
 
     fn check_language(&self) -> Result<(), ApiError> {
         let language = &self.asked.parameters.language;
-        let has = |engine: &EngineInfo| {
-            engine.capabilities.as_ref().is_none_or(|capabilities| capabilities.languages.resolve(language).is_some())
-        };
-        if self.transcribers().any(has) {
+        if self.transcribers().any(|engine| engine.speaks(language)) {
             return Ok(());
         }
         let message = format!("no model here recognises {}; /v1/engines lists the languages", shown(language));

@@ -12,11 +12,11 @@ use dalston_protocol::{
     ApiError, ErrorCode, TaskId,
     job::{Artifact, TaskList},
 };
-use dalston_store::TaskRecord;
+use dalston_store::{TaskRecord, node_folder};
 use http::header;
 use serde_json::{Value, json};
 
-use super::{Batch, batch, create::prefix, job_id, no_artifact, unreadable, view};
+use super::{Batch, batch, job_id, no_artifact, unreadable, view};
 use crate::{api::Failure, auth::Principal, gateway::App};
 
 pub(crate) async fn tasks(
@@ -73,7 +73,7 @@ async fn find(batch: &Batch, caller: &Principal, id: &str, task: &str) -> Result
 }
 
 fn folder(task: &TaskRecord) -> String {
-    format!("{}/{}", prefix(&task.job_id), task.node)
+    node_folder(&task.job_id, &task.node)
 }
 
 async fn written(batch: &Batch, task: &TaskRecord) -> Result<Vec<Artifact>, Failure> {

@@ -21,6 +21,11 @@ pub fn engine_queue(engine_id: &str) -> String {
     format!("engine.{engine_id}")
 }
 
+/// The topic that is notified when something about the job changes.
+pub fn job_topic(job: &JobId) -> String {
+    format!("job.{job}")
+}
+
 /// What is to be published.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
