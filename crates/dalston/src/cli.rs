@@ -50,8 +50,8 @@ pub struct ServeArgs {
     /// Where to listen [default: 127.0.0.1:8000]
     #[arg(long, value_name = "ADDR")]
     bind: Option<String>,
-    /// What recognises speech: `pocketsphinx`, or `loopback` for tests [default: pocketsphinx]
-    #[arg(long, value_name = "NAME")]
+    /// What recognises speech: `pocketsphinx`, or `loopback` for tests; several parted by commas [default: pocketsphinx]
+    #[arg(long, value_name = "NAMES")]
     engine: Option<String>,
     /// Where to keep what must outlive the server [default: ~/.local/share/dalston]
     #[arg(long, value_name = "DIR")]

@@ -5,7 +5,7 @@ use dalston_egress::Allowed;
 use dalston_engine_loopback::Behaviour;
 use dalston_engine_sdk::Profile;
 
-use super::value::{Named, Value};
+use super::value::{Choice, Named, Value};
 
 /// What a process is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,13 +15,17 @@ pub enum Role {
 }
 
 /// What recognises speech.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum EngineName {
     /// Debian's PocketSphinx.
     PocketSphinx,
     /// Makes up words, for tests.
     Loopback,
 }
+
+/// Which engines run, each once, the default one first. There is at least one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EngineNames(Vec<EngineName>);
 
 /// Who is let in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +69,38 @@ impl Value for Role {
 impl Named for EngineName {
     const NAMES: &'static [(&'static str, Self)] =
         &[("pocketsphinx", Self::PocketSphinx), ("loopback", Self::Loopback)];
+}
+
+impl EngineName {
+    /// Every kind of engine.
+    pub fn all() -> impl Iterator<Item = Self> {
+        Self::NAMES.iter().map(|(_, engine)| *engine)
+    }
+
+    /// As the configuration calls it.
+    pub fn as_str(self) -> &'static str {
+        Self::NAMES.iter().find(|(_, engine)| *engine == self).map_or("", |(name, _)| *name)
+    }
+}
+
+impl std::ops::Deref for EngineNames {
+    type Target = [EngineName];
+
+    fn deref(&self) -> &[EngineName] {
+        &self.0
+    }
+}
+
+impl Value for EngineNames {
+    fn expected() -> String {
+        format!("{}, or several of them parted by commas, each once", Choice::<EngineName>::expected())
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let names: Vec<EngineName> = Vec::<Choice<EngineName>>::parse(text)?.into_iter().map(|it| it.0).collect();
+        let is_new = |(at, name): (usize, &EngineName)| !names[..at].contains(name);
+        (!names.is_empty() && names.iter().enumerate().all(is_new)).then_some(Self(names))
+    }
 }
 
 impl Named for AuthMode {

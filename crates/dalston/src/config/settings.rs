@@ -9,7 +9,7 @@ use dalston_engine_sdk::Profile;
 use dalston_gateway::auth::ServerSecret;
 
 use super::{
-    choice::{AuthMode, EngineName, Role},
+    choice::{AuthMode, EngineNames, Role},
     keys::ApiKeys,
     layers::Layers,
     problem::Problem,
@@ -33,8 +33,10 @@ settings! {
         role: Role, "role", "DALSTON_ROLE", "all";
     }
     "Engine" {
-        /// What recognises speech. `loopback` recognises nothing: it makes up words, for load and fault tests.
-        engine: Choice<EngineName>, "engine.name", "DALSTON_ENGINE", "pocketsphinx";
+        /// What recognises speech; several, parted by commas, run side by side. `model=` chooses among them, and who names no
+        /// model gets the first that has the language. `loopback` recognises nothing: it makes up words, for load and fault
+        /// tests.
+        engines: EngineNames, "engine.name", "DALSTON_ENGINE", "pocketsphinx";
         /// Speed against accuracy: `balanced` makes fewer errors, `low-latency` gives its finals sooner.
         engine_profile: Choice<Profile>, "engine.profile", "DALSTON_ENGINE_PROFILE", "balanced";
         /// PocketSphinx's library. Unset: `libpocketsphinx.so.3` where distributions put it.
@@ -45,7 +47,7 @@ settings! {
         pocketsphinx_log: bool, "engine.pocketsphinx.log", "DALSTON_POCKETSPHINX_LOG", "false";
         /// How `loopback` behaves: `delay=20ms,error_every=7`, and likewise `delay_per_second`, `stall_every`, `panic_every`.
         loopback: Behaviour, "engine.loopback", "DALSTON_LOOPBACK", "";
-        /// Utterances that are decoded at once; the next waits, which counts as lag. Each takes about 32 MiB with PocketSphinx.
+        /// Utterances that an engine decodes at once; the next waits, which counts as lag. Each takes about 32 MiB with PocketSphinx.
         /// Unset: four for each core.
         engine_streams: Option<Count<1, 1_024>>, "engine.streams", "DALSTON_ENGINE_STREAMS", "";
         /// Longest time for one call of the engine. Then the utterance is given up and the client is told.

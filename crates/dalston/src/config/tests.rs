@@ -41,7 +41,7 @@ fn a_flag_beats_the_environment_which_beats_the_file_which_beats_the_default() {
     let settings = load(Some(file.path()), environment, &flags).unwrap().settings;
     assert_eq!(settings.bind.port(), 5);
     assert_eq!(settings.max_sessions.get(), 4);
-    assert_eq!(settings.engine.0, EngineName::Loopback);
+    assert_eq!(*settings.engines, [EngineName::Loopback]);
     assert_eq!(settings.max_connections.get(), 10_000);
 }
 
@@ -70,6 +70,22 @@ fn every_problem_is_in_one_report_by_the_name_it_was_given_under() {
             "--role gateway: expected all",
         ],
     );
+}
+
+#[test]
+fn engines_are_a_list_in_which_each_stands_once() {
+    let engines =
+        |text: &str| load(None, variables(&[("DALSTON_ENGINE", text)]), &[]).map(|config| config.settings.engines);
+    assert_eq!(*engines("loopback, pocketsphinx").unwrap(), [EngineName::Loopback, EngineName::PocketSphinx]);
+    let from_file = from_file("engine.name = ['loopback', 'pocketsphinx']").unwrap();
+    assert_eq!(*from_file.settings.engines, [EngineName::Loopback, EngineName::PocketSphinx]);
+    for wrong in [",", "loopback,siri", "loopback,loopback"] {
+        let report = engines(wrong).unwrap_err().to_string();
+        assert!(
+            report.contains(&format!("DALSTON_ENGINE={wrong}: expected ")) && report.contains("each once"),
+            "{report}"
+        );
+    }
 }
 
 #[test]

@@ -14,7 +14,10 @@ use dalston_engine_sdk::EngineError;
 
 use crate::{
     config::{ConfigError, EngineName, Settings},
-    serve::{engine, limits},
+    serve::{
+        engine::{self, Found},
+        limits,
+    },
 };
 
 /// Whether the settings are accepted.
@@ -135,21 +138,17 @@ fn authority(endpoint: &str) -> String {
     if has_port { authority.to_owned() } else { format!("{authority}:80") }
 }
 
-/// Whether the engine can be had.
-pub fn engine(settings: &Settings) -> Finding {
-    match settings.engine.0 {
-        EngineName::Loopback => Finding::warning(
-            "engine",
-            "loopback makes up words; it does not recognise speech",
-            "take --engine pocketsphinx for speech",
-        ),
-        EngineName::PocketSphinx => match engine::look_for_pocketsphinx(settings) {
-            Ok(found) => Finding::ok("engine", found),
-            Err(EngineError::Unavailable { what, fix }) => {
-                Finding::problem("engine", format!("{what} is missing"), fix)
-            }
-            Err(other) => Finding::problem("engine", other.to_string(), "see docs/configuration.md"),
-        },
+/// Whether the engines can be had, each by itself.
+pub fn engines(settings: &Settings) -> Vec<Finding> {
+    settings.engines.iter().map(|name| engine(settings, *name)).collect()
+}
+
+fn engine(settings: &Settings, name: EngineName) -> Finding {
+    match engine::kind(name).look(settings) {
+        Ok(Found { what, better: None }) => Finding::ok("engine", what),
+        Ok(Found { what, better: Some(better) }) => Finding::warning("engine", what, better),
+        Err(EngineError::Unavailable { what, fix }) => Finding::problem("engine", format!("{what} is missing"), fix),
+        Err(other) => Finding::problem("engine", other.to_string(), "see docs/configuration.md"),
     }
 }
 

@@ -58,15 +58,15 @@ pub fn run(args: &DoctorArgs) -> Result<ExitCode> {
     let configured = config::load(file, config::environment(), &flags).map(drop);
     // What can be read is checked even if the whole would be refused.
     let (settings, layers, _) = config::read(file, config::environment(), &flags);
-    let findings = vec![
-        checks::configuration(configured),
-        checks::engine(&settings),
+    let mut findings = vec![checks::configuration(configured)];
+    findings.extend(checks::engines(&settings));
+    findings.extend([
         checks::address(&settings),
         checks::data_dir(&settings),
         checks::open_files(&settings),
         checks::memory(&settings),
         checks::collector(&settings, &layers.text("telemetry.endpoint")),
-    ];
+    ]);
     match args.output {
         Output::Text => print_text(&findings)?,
         Output::Json => writeln!(stdout().lock(), "{}", serde_json::to_string(&findings)?)?,

@@ -9,14 +9,15 @@ use dalston_engine_sdk::Capabilities;
 use dalston_gateway::auth::AuthConfig;
 use dalston_protocol::realtime::STREAM_PATH;
 
+use super::engine::kind;
 use crate::config::{Config, EngineName};
 
 /// The server, as its operator sees it.
 pub struct AddressBook<'a> {
     /// Where it listens.
     pub address: SocketAddr,
-    /// What it recognises with.
-    pub capabilities: &'a Capabilities,
+    /// What live sessions are recognised with, the default one first.
+    pub capabilities: &'a [Capabilities],
     /// What it was told.
     pub config: &'a Config,
 }
@@ -37,24 +38,28 @@ impl AddressBook<'_> {
 
     fn entries(&self) -> Vec<(&'static str, String)> {
         let address = self.address;
-        vec![
+        let before = [
             ("http", format!("http://{address}")),
             ("ws", format!("ws://{address}{STREAM_PATH}")),
             ("metrics", format!("http://{address}/metrics")),
-            ("engine", self.engine()),
+        ];
+        let after = [
             ("auth", self.auth()),
             ("tracing", self.tracing()),
             ("try", format!("dalston stream FILE.wav --url http://{address}")),
-        ]
+        ];
+        let engines = self.engines().into_iter().map(|engine| ("engine", engine));
+        before.into_iter().chain(engines).chain(after).collect()
     }
 
-    /// What the engine is worth, in one honest line.
-    fn engine(&self) -> String {
-        let quality = match self.config.settings.engine.0 {
-            EngineName::PocketSphinx => "English only; about one word in four is wrong in free speech",
-            EngineName::Loopback => "makes up words for tests; it does not recognise speech",
+    /// What the engines are worth, in one honest line each.
+    fn engines(&self) -> Vec<String> {
+        let line = |name: &EngineName| {
+            let engine = self.capabilities.iter().find(|engine| engine.engine_id == name.as_str());
+            let shown = engine.map_or_else(|| name.as_str().to_owned(), Capabilities::full_name);
+            format!("{shown} ({})", kind(*name).worth())
         };
-        format!("{}/{} ({quality})", self.capabilities.engine_id, self.capabilities.model)
+        self.config.settings.engines.iter().map(line).collect()
     }
 
     fn auth(&self) -> String {

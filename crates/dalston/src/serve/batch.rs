@@ -1,6 +1,6 @@
 //! The batch side of the server: jobs in a database and a folder, their orchestrator and their engines in this process.
 
-use std::{num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
 use dalston_broker::{Broker, InProcessBroker};
@@ -8,8 +8,7 @@ use dalston_egress::Client;
 use dalston_engine_diarize::Diarize;
 use dalston_engine_prepare::{Limits, Prepare};
 use dalston_engine_runner::{Runner, RunnerSettings};
-use dalston_engine_sdk::{Profile, StreamingEngine, batch};
-use dalston_engine_utterances::{Settings as UtteranceSettings, Utterances};
+use dalston_engine_sdk::batch;
 use dalston_gateway::Jobs;
 use dalston_orchestrator::{Orchestrator, Settings, WebhookSettings, pipeline::Pipeline};
 use dalston_protocol::JobId;
@@ -63,13 +62,13 @@ impl Batch {
     pub fn start(
         kept: Kept,
         config: &Config,
-        engine: Arc<dyn StreamingEngine>,
+        recognisers: Vec<Arc<dyn batch::Engine>>,
         metrics: &Arc<Metrics>,
         stop: CancellationToken,
     ) -> Self {
         let Kept { store, artifacts, client } = kept;
         let broker: Arc<dyn Broker> = Arc::new(InProcessBroker::default());
-        let engines = engines(engine);
+        let engines = engines(recognisers);
         let infos: Vec<batch::EngineInfo> = engines.iter().map(|engine| engine.info()).collect();
         let mut tasks = JoinSet::new();
         let orchestrator = Orchestrator::new(
@@ -141,13 +140,9 @@ async fn clear(store: JobStore, artifacts: Artifacts, before: JobId, stop: Cance
     stop.run_until_cancelled(orphans).await.unwrap_or(Ok(()))
 }
 
-/// The engines of the pipeline.
-fn engines(recogniser: Arc<dyn StreamingEngine>) -> Vec<Arc<dyn batch::Engine>> {
-    let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    let utterances = UtteranceSettings { profile: Profile::Accurate, parallel: cores, ..UtteranceSettings::default() };
-    vec![
-        Arc::new(Prepare::new(Limits::default())),
-        Arc::new(Utterances::new(recogniser, utterances)),
-        Arc::new(Diarize),
-    ]
+/// The engines of the pipeline. Of those that do the same stage the first comes first, so what was asked for goes before what
+/// is always there.
+fn engines(asked_for: Vec<Arc<dyn batch::Engine>>) -> Vec<Arc<dyn batch::Engine>> {
+    let prepare: Arc<dyn batch::Engine> = Arc::new(Prepare::new(Limits::default()));
+    std::iter::once(prepare).chain(asked_for).chain([Arc::new(Diarize) as _]).collect()
 }

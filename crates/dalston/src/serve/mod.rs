@@ -28,7 +28,7 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use self::{
     address_book::AddressBook,
     batch::{Batch, Kept},
-    engine::Engine,
+    engine::Engines,
 };
 use crate::{
     cli::ServeArgs,
@@ -64,7 +64,7 @@ const BACKLOG: u32 = 1_024;
 /// Time for a worker whose sessions have ended to end itself, and for the archive when a session was cut.
 const LAST_WRITES: Duration = Duration::from_millis(500);
 
-/// The order of the end: the gateway drains, then the workers go, then the engine. A worker that went first would close its
+/// The order of the end: the gateway drains, then the workers go, then the engines. A worker that went first would close its
 /// sessions before they had been read to their end.
 async fn serve(config: Config) -> Result<()> {
     let shutdown = signals::first()?;
@@ -78,10 +78,11 @@ async fn serve(config: Config) -> Result<()> {
         }
         started = Started::all(&config, &metrics) => started?,
     };
-    let Started { archive, kept, socket, engine } = started;
+    let Started { archive, kept, socket, engines } = started;
     let listener = socket.listen(BACKLOG).map_err(|error| not_listening(config.settings.bind, error))?;
     let address = listener.local_addr()?;
-    let capabilities = engine.streaming.capabilities().clone();
+    let streaming = engines.streaming();
+    let capabilities: Vec<_> = streaming.iter().map(|engine| engine.capabilities().clone()).collect();
 
     let registry = Arc::new(InProcessRegistry::new(RegistryTimes::default()));
     let _noticing = AbortOnDropHandle::new(tokio::spawn(registry.clone().notice_standstills()));
@@ -90,17 +91,12 @@ async fn serve(config: Config) -> Result<()> {
     let router = Arc::new(router);
 
     let _sweeping = AbortOnDropHandle::new(tokio::spawn(sweep(archive.clone())));
-    let worker = Worker::new(
-        config.realtime.clone(),
-        vec![engine.streaming.clone()],
-        metrics.clone(),
-        tracers().clone(),
-        Some(archive.clone()),
-    );
+    let worker =
+        Worker::new(config.realtime.clone(), streaming, metrics.clone(), tracers().clone(), Some(archive.clone()));
     let sessions_over = CancellationToken::new();
     let mut worker = start_worker(worker, &registry, &router, sessions_over.clone()).await?;
 
-    let batch = Batch::start(kept, &config, engine.streaming.clone(), &metrics, shutdown.child_token());
+    let batch = Batch::start(kept, &config, engines.batch(), &metrics, shutdown.child_token());
 
     let deps = Deps { router, tracers: tracers().clone(), metrics };
     let gateway = Gateway::new(config.gateway.clone(), deps)?.with_archive(archive.clone());
@@ -118,7 +114,7 @@ async fn serve(config: Config) -> Result<()> {
     };
     batch.ended().await;
     ended.context("the realtime worker ended badly")?;
-    engine.shutdown().await;
+    engines.shutdown().await;
     archive.close().await.context("not every kept session reached the disk")
 }
 
@@ -127,18 +123,18 @@ struct Started {
     archive: Archive,
     kept: Kept,
     socket: TcpSocket,
-    engine: Engine,
+    engines: Engines,
 }
 
 impl Started {
-    /// In the order of what it costs to find out: what the configuration names, the address, the engine itself.
+    /// In the order of what it costs to find out: what the configuration names, the address, the engines themselves.
     async fn all(config: &Config, metrics: &Arc<Metrics>) -> Result<Self> {
         engine::look(&config.settings)?;
         let archive = open_archive(config).await?;
         let kept = Kept::open(config).await?;
         let socket = bind(config.settings.bind).map_err(|error| not_listening(config.settings.bind, error))?;
-        let engine = engine::start(&config.settings, metrics).await?;
-        Ok(Self { archive, kept, socket, engine })
+        let engines = Engines::start(&config.settings, metrics).await?;
+        Ok(Self { archive, kept, socket, engines })
     }
 }
 
