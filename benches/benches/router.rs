@@ -53,6 +53,7 @@ fn engine() -> Capabilities {
         confidence: true,
         vocabulary: false,
         punctuation: false,
+        alignment: false,
         max_streams: None,
     }
 }

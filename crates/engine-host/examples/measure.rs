@@ -48,7 +48,7 @@ async fn measure(folder: &Path, pace: Option<f64>) {
 }
 
 async fn run(engine: &HostedEngine, profile: Profile, sessions: &[Session], pace: Option<f64>) {
-    let options = StreamOptions { language: "en".into(), profile, vocabulary: Vec::new() };
+    let options = StreamOptions { language: "en".into(), profile, ..StreamOptions::default() };
     let mut forks = Vec::new();
     for _ in 0..30 {
         let began = Instant::now();

@@ -10,7 +10,7 @@ use dalston_engine_sdk::{EngineError, Hypothesis, MAX_ADAPTATION, Profile, Strea
 
 use bytes::{Reader, Writer};
 
-/// Longest control message. Options with a hundred terms of fifty characters are a tenth of it.
+/// Longest control message. Options with a hundred terms of fifty characters are a tenth of it, a text to align a quarter.
 pub const MAX_MESSAGE: usize = 64 * 1024;
 /// Longest frame on a stream's socket; a longer one is garbage.
 pub const MAX_FRAME: usize = 1024 * 1024;
@@ -130,6 +130,8 @@ impl Message for Order {
                     Profile::Accurate => 3,
                 });
                 to.list(&options.vocabulary, |to, term| to.text(term));
+                to.u8(u8::from(options.text.is_some()));
+                options.text.iter().for_each(|text| to.text(text));
             }
             Self::Kill { id } => {
                 to.u8(2);
@@ -150,7 +152,8 @@ impl Message for Order {
                     _ => return Err(Garbage),
                 };
                 let vocabulary = from.list(Reader::text)?;
-                Self::Fork { id, options: StreamOptions { language, profile, vocabulary } }
+                let text = if from.bool()? { Some(from.text()?) } else { None };
+                Self::Fork { id, options: StreamOptions { language, profile, vocabulary, text } }
             }
             2 => Self::Kill { id: from.u64()? },
             _ => return Err(Garbage),

@@ -23,6 +23,9 @@ pub struct Capabilities {
     pub vocabulary: bool,
     /// Writes punctuation and case of its own.
     pub punctuation: bool,
+    /// Gives times to the words of a text that it is told, with [`StreamOptions::text`](crate::StreamOptions::text).
+    #[serde(default)]
+    pub alignment: bool,
     /// Streams that can decode at once; `None` when nothing but memory limits them.
     pub max_streams: Option<usize>,
 }

@@ -14,7 +14,14 @@ pub struct StreamOptions {
     pub profile: Profile,
     /// Phrases that are likely to be said; a hint, never a restriction.
     pub vocabulary: Vec<String>,
+    /// What was said, for engines with [`Capabilities::alignment`]: an utterance then ends with exactly these words, parted
+    /// by white space, each with its times; a part without a sound has those of its neighbour and no length. One that does not
+    /// fit the audio is [`EngineError::Rejected`]. At most [`MAX_TEXT`] bytes; other engines may pass it by.
+    pub text: Option<String>,
 }
+
+/// Most bytes of a text to align: minutes of the fastest speech.
+pub const MAX_TEXT: usize = 16 * 1024;
 
 /// Speed against accuracy, for engines that have a choice.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]

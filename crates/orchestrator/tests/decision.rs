@@ -55,6 +55,7 @@ impl Kept {
             confidence: true,
             vocabulary: false,
             punctuation: false,
+            alignment: false,
             max_streams: None,
         };
         let ear = EngineInfo { capabilities: Some(capabilities), ..EngineInfo::new("ear", Stage::TRANSCRIBE) };

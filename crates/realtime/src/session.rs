@@ -102,6 +102,7 @@ impl Session {
                 language: service.language,
                 profile: settings.profile,
                 vocabulary: asked.vocabulary.clone(),
+                text: None,
             },
             pace: pace(settings, asked.interim_results),
             backlog: Backlog::default(),

@@ -82,6 +82,7 @@ async fn register(
             confidence: true,
             vocabulary: false,
             punctuation: false,
+            alignment: false,
             max_streams: None,
         };
         let worker_id = WorkerId::generate();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use dalston_engine_sdk::{Capabilities, EngineError, Recognizer, SAMPLE_RATE, StreamOptions, StreamingEngine};
+use dalston_engine_sdk::{Capabilities, EngineError, MAX_TEXT, Recognizer, SAMPLE_RATE, StreamOptions, StreamingEngine};
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
@@ -102,6 +102,9 @@ impl StreamingEngine for HostedEngine {
                 options.language
             )));
         };
+        if options.text.as_ref().is_some_and(|text| text.len() > MAX_TEXT) {
+            return Err(EngineError::Rejected(format!("a text to align has at most {MAX_TEXT} bytes")));
+        }
         Ok(Box::new(HostedRecognizer::new(self.shared.clone(), StreamOptions { language, ..options })))
     }
 }

@@ -35,6 +35,7 @@ pub fn capabilities() -> Capabilities {
         confidence: true,
         vocabulary: true,
         punctuation: false,
+        alignment: false,
         max_streams: None,
     }
 }

@@ -43,6 +43,7 @@ impl Loopback {
             confidence: true,
             vocabulary: false,
             punctuation: false,
+            alignment: false,
             max_streams: None,
         };
         Self { capabilities, behaviour, utterances: Utterances::default() }

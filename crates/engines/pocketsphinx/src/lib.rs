@@ -67,6 +67,7 @@ impl Installation {
             confidence: true,
             vocabulary: true,
             punctuation: false,
+            alignment: true,
             max_streams: None,
         }
     }

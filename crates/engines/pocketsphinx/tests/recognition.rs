@@ -24,7 +24,7 @@ fn open(options: &StreamOptions) -> PocketSphinxStream {
 }
 
 fn profile(profile: Profile) -> StreamOptions {
-    StreamOptions { language: "en".into(), profile, vocabulary: Vec::new() }
+    StreamOptions { language: "en".into(), profile, ..StreamOptions::default() }
 }
 
 fn samples(bytes: &[u8]) -> Vec<i16> {

@@ -128,7 +128,7 @@ impl Utterances {
             TaskError::rejected("unsupported_language", format!("{name} does not know `{wanted}` but {languages:?}"))
         })?;
         let vocabulary = if capabilities.vocabulary { input.parameters.vocabulary.clone() } else { Vec::new() };
-        Ok(StreamOptions { language, profile: self.settings.profile, vocabulary })
+        Ok(StreamOptions { language, profile: self.settings.profile, vocabulary, text: None })
     }
 }
 

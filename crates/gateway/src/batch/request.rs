@@ -319,6 +319,7 @@ mod tests {
             confidence: true,
             vocabulary: true,
             punctuation: false,
+            alignment: false,
             max_streams: None,
         };
         let transcribe = EngineInfo::new("scripted", Stage::TRANSCRIBE);

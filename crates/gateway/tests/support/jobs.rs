@@ -130,6 +130,7 @@ pub fn engines() -> Vec<EngineInfo> {
         confidence: true,
         vocabulary: true,
         punctuation: false,
+        alignment: false,
         max_streams: None,
     };
     let transcribe = EngineInfo::new("scripted", Stage::TRANSCRIBE);

@@ -232,6 +232,7 @@ fn worker(id: &WorkerId, capacity: usize) -> WorkerRecord {
         confidence: true,
         vocabulary: true,
         punctuation: false,
+        alignment: false,
         max_streams: None,
     };
     WorkerRecord { worker_id: id.clone(), address: Address::InProcess, capacity, engines: vec![engine] }

@@ -81,6 +81,7 @@ impl Scripted {
             confidence: true,
             vocabulary: false,
             punctuation: false,
+            alignment: false,
             max_streams: None,
         };
         Self { capabilities, script, accepts: Arc::default(), pool, bad_ends: Arc::default() }

@@ -32,6 +32,7 @@ pub fn engine(id: &str, model: &str, languages: &[&str]) -> Capabilities {
         confidence: true,
         vocabulary: false,
         punctuation: false,
+        alignment: false,
         max_streams: None,
     }
 }
