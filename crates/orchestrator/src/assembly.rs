@@ -38,23 +38,32 @@ pub fn assemble(
         Granularity::Word => {}
         // Who spoke is said by the segments alone.
         Granularity::None if parameters.speaker_detection == SpeakerDetection::None => segments.clear(),
-        Granularity::None | Granularity::Segment => segments.iter_mut().for_each(|segment| segment.words.clear()),
+        Granularity::None | Granularity::Segment => {
+            for segment in &mut segments {
+                (segment.words, segment.words_estimated) = (Vec::new(), false);
+            }
+        }
     }
     Transcript { text, language, duration: round_ms(prepared.duration), model, segments }
 }
 
 fn of_channel(heard: Heard, diarized: Option<&Diarized>) -> Vec<Segment> {
     let Heard { channel, transcribed, aligned } = heard;
-    let spoken = aligned.map_or(transcribed.segments, |aligned| aligned.segments);
+    let Aligned { segments, estimated } =
+        aligned.unwrap_or(Aligned { segments: transcribed.segments, estimated: Vec::new() });
     let by_channel = channel.map(|channel| label(channel.into()));
-    spoken
+    segments
         .into_iter()
-        .filter(|spoken| !spoken.text.is_empty())
-        .flat_map(|spoken| match diarized {
-            Some(diarized) => by_speaker(spoken, &diarized.turns),
-            None => vec![(by_channel.clone(), spoken)],
+        .enumerate()
+        .filter(|(_, spoken)| !spoken.text.is_empty())
+        .flat_map(|(at, spoken)| {
+            let parts = match diarized {
+                Some(diarized) => by_speaker(spoken, &diarized.turns),
+                None => vec![(by_channel.clone(), spoken)],
+            };
+            let is_estimated = estimated.contains(&at);
+            parts.into_iter().map(move |(speaker, spoken)| segment(spoken, speaker, channel, is_estimated))
         })
-        .map(|(speaker, spoken)| segment(spoken, speaker, channel))
         .collect()
 }
 
@@ -95,7 +104,7 @@ fn label(number: u32) -> String {
     format!("speaker_{number}")
 }
 
-fn segment(spoken: Spoken, speaker: Option<String>, channel: Option<u8>) -> Segment {
+fn segment(spoken: Spoken, speaker: Option<String>, channel: Option<u8>, words_estimated: bool) -> Segment {
     let word = |word: dalston_engine_sdk::Word| Word {
         word: word.text.clone(),
         text: word.text,
@@ -112,6 +121,7 @@ fn segment(spoken: Spoken, speaker: Option<String>, channel: Option<u8>) -> Segm
         channel,
         confidence: spoken.confidence,
         words: spoken.words.into_iter().map(word).collect(),
+        words_estimated,
     }
 }
 
@@ -172,6 +182,20 @@ mod tests {
         let transcript =
             assemble(&parameters, &prepared(), vec![heard(None, vec![said(0.0, &words)])], Some(&diarized));
         assert_eq!(lines(&transcript), ["speaker_0 0 are you 2w", "speaker_1 1.4 yes well 2w"]);
+    }
+
+    #[test]
+    fn words_whose_times_were_not_heard_are_labelled_where_words_are_shown() {
+        let said = said(1.0, &[("hello", 1.0, 1.4), ("you", 1.4, 1.9)]);
+        let aligned = Aligned { segments: vec![said.clone(), said.clone()], estimated: vec![1] };
+        let heard = Heard { aligned: Some(aligned), ..heard(None, vec![said.clone(), said]) };
+        let labels = |granularity| {
+            let parameters = JobParameters { timestamps_granularity: granularity, ..JobParameters::default() };
+            let transcript = assemble(&parameters, &prepared(), vec![heard.clone()], None);
+            transcript.segments.iter().map(|segment| segment.words_estimated).collect::<Vec<_>>()
+        };
+        assert_eq!(labels(Granularity::Word), [false, true]);
+        assert_eq!(labels(Granularity::Segment), [false, false], "there are no words to doubt");
     }
 
     #[test]

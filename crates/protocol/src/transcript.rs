@@ -41,6 +41,9 @@ pub struct Segment {
     /// Words with times, when asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub words: Vec<Word>,
+    /// Whether the words' times were not heard but shared out over the segment by their length.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub words_estimated: bool,
 }
 
 /// Seconds rounded to the millisecond, which is what the API shows.

@@ -32,6 +32,7 @@ impl Transcript {
             channel: said.channel,
             confidence: said.confidence,
             words: said.words.clone(),
+            words_estimated: false,
         };
         self.next_id += 1;
         self.bytes += size(&segment);

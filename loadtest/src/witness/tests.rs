@@ -44,6 +44,7 @@ fn end(audio: f64, texts: &[&str]) -> ServerMessage {
         channel: None,
         confidence: None,
         words: Vec::new(),
+        words_estimated: false,
     };
     ServerMessage::SessionEnd(SessionEnd {
         session_id: SessionId::generate(),

@@ -73,6 +73,7 @@ impl Show {
                         channel: heard.channel,
                         confidence: heard.confidence,
                         words: heard.words.clone(),
+                        words_estimated: false,
                     });
                 }
                 Ok(())

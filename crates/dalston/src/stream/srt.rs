@@ -107,6 +107,7 @@ mod tests {
             channel: None,
             confidence: None,
             words: text.split(' ').zip(times).map(word).collect(),
+            words_estimated: false,
         }
     }
 

@@ -53,8 +53,11 @@ pub struct Spoken {
 /// with its words.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Aligned {
-    /// The same segments. One that could not be aligned has no words.
+    /// The same segments. None has words when the aligner does not speak their language.
     pub segments: Vec<Spoken>,
+    /// Positions of those that do not fit the audio: the times of their words are shared out by their length.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub estimated: Vec<usize>,
 }
 
 /// Result of [`Stage::DIARIZE`](super::Stage::DIARIZE).

@@ -117,6 +117,7 @@ pub fn said(start: &RecordingStart, text: &str) -> SessionRecord {
         channel: None,
         confidence: Some(0.75),
         words: Vec::new(),
+        words_estimated: false,
     };
     SessionRecord {
         outcome: "completed".into(),

@@ -222,6 +222,7 @@ fn least_transcript() -> Transcript {
         channel: None,
         confidence: None,
         words: Vec::new(),
+        words_estimated: false,
     };
     Transcript {
         text: "hello".into(),
@@ -240,6 +241,7 @@ fn transcript() -> Transcript {
         segment.channel = Some(0);
         segment.confidence = Some(0.5);
         segment.words = vec![word.clone()];
+        segment.words_estimated = true;
     }
     transcript
 }

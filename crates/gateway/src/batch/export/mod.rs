@@ -148,7 +148,17 @@ mod tests {
     }
 
     fn segment(start: f64, end: f64, text: &str) -> Segment {
-        Segment { id: 0, start, end, text: text.into(), speaker: None, channel: None, confidence: None, words: vec![] }
+        Segment {
+            id: 0,
+            start,
+            end,
+            text: text.into(),
+            speaker: None,
+            channel: None,
+            confidence: None,
+            words: vec![],
+            words_estimated: false,
+        }
     }
 
     #[test]
