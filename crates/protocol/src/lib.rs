@@ -9,6 +9,7 @@ mod close;
 mod error;
 mod id;
 pub mod job;
+pub mod key;
 pub mod realtime;
 mod transcript;
 mod webhook;

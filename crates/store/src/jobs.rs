@@ -20,8 +20,11 @@
 //!   is kept in the very transaction that ends the job.
 //! * **Tenants do not see each other**: another's job is not found.
 //!
+//! The [API keys](KeyStore) by which tenants are told apart lie in the same database.
+//!
 //! Each query goes by an index, and each list has a limit: the cost of a job does not grow with the number that is kept.
 
+mod announcing;
 mod attempt;
 mod change;
 mod creating;
@@ -30,6 +33,7 @@ mod database;
 mod delivering;
 mod edit;
 mod heartbeat;
+mod keys;
 mod outbox;
 mod owning;
 #[cfg(test)]
@@ -39,10 +43,12 @@ mod record;
 mod row;
 mod webhooks;
 
+pub use announcing::AnnouncedEngine;
 pub use attempt::{MAX_CRASHES, Started, TaskFailure, Work};
 pub use change::Change;
 pub use delivering::{Delivery, Settled};
 pub use heartbeat::Standing;
+pub use keys::{KeyHash, KeyRecord, KeyStore, MAX_KEYS, NewKeyRecord};
 pub use outbox::{OutboxRow, Outgoing, engine_queue, job_topic};
 pub use owning::Deleted;
 pub use reading::{DeadTask, JobPage, ListQuery, MAX_PAGE};
@@ -77,6 +83,11 @@ impl JobStore {
     /// the database or the file system says.
     pub async fn open(url: &str) -> Result<Self, StoreError> {
         Ok(Self { database: database::Database::open(url).await?, changed: Arc::default(), news: Arc::default() })
+    }
+
+    /// The API keys in the same database.
+    pub fn keys(&self) -> KeyStore {
+        KeyStore::new(self.database.clone())
     }
 
     /// Waits for what is under way, and closes all connections. Whatever is asked afterwards fails.

@@ -62,9 +62,10 @@ pub use archive::{Archive, Limits};
 pub use artifacts::{Artifacts, Stored, TaskOutputFile, Upload, job_folder, node_folder};
 pub use error::{Cause, StoreError};
 pub use jobs::{
-    Change, Created, DeadTask, Deleted, Delivery, Idempotency, JobPage, JobRecord, JobStore, ListQuery, MAX_WEBHOOKS,
-    NewJob, NewTask, NewWebhook, OutboxRow, Outgoing, Settled, SigningSecret, Source, Standing, Started, TaskFailure,
-    TaskRecord, WebhookRecord, Work, engine_queue, job_topic,
+    AnnouncedEngine, Change, Created, DeadTask, Deleted, Delivery, Idempotency, JobPage, JobRecord, JobStore, KeyHash,
+    KeyRecord, KeyStore, ListQuery, MAX_KEYS, MAX_WEBHOOKS, NewJob, NewKeyRecord, NewTask, NewWebhook, OutboxRow,
+    Outgoing, Settled, SigningSecret, Source, Standing, Started, TaskFailure, TaskRecord, WebhookRecord, Work,
+    engine_queue, job_topic,
 };
 pub use recording::Recording;
 pub use session::{Page, RecordingStart, SessionRecord, SessionSummary, StoredAudio, StoredSession, Transcript};

@@ -30,8 +30,12 @@ const POSTGRES_CONNECTIONS: u32 = 16;
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Migrations in their order. One that was released is never changed: its checksum is kept in the database.
-const MIGRATIONS: &[(&str, &str)] =
-    &[("jobs", include_str!("0001_jobs.sql")), ("webhooks", include_str!("0002_webhooks.sql"))];
+const MIGRATIONS: &[(&str, &str)] = &[
+    ("jobs", include_str!("0001_jobs.sql")),
+    ("webhooks", include_str!("0002_webhooks.sql")),
+    ("keys", include_str!("0003_keys.sql")),
+    ("engines", include_str!("0005_engines.sql")),
+];
 
 #[derive(Debug, Clone)]
 pub(super) struct Database {

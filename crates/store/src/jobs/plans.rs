@@ -5,6 +5,7 @@ use sqlx::{AssertSqlSafe, Row as _};
 use super::{
     JobStore,
     delivering::ANY_DUE,
+    keys,
     outbox::DUE,
     reading::{DEAD, EXPIRED, JOB, LIST, LIST_OF_STATUS, OPEN, TASKS_OF_JOB},
     webhooks,
@@ -14,7 +15,7 @@ use super::{
 async fn each_query_goes_by_its_index() {
     let folder = tempfile::tempdir().unwrap();
     let store = JobStore::open(&format!("sqlite:{}", folder.path().join("jobs.db").display())).await.unwrap();
-    let cases: [(&str, &[&str]); 10] = [
+    let cases: [(&str, &[&str]); 13] = [
         (JOB, &["SEARCH jobs USING INDEX sqlite_autoindex_jobs_1 (id=?)"]),
         (LIST, &["SEARCH jobs USING INDEX jobs_by_tenant (tenant=? AND (created_at,id)<(?,?))"]),
         (LIST_OF_STATUS, &["SEARCH jobs USING INDEX jobs_by_status (tenant=? AND status=? AND (created_at,id)<(?,?))"]),
@@ -32,6 +33,16 @@ async fn each_query_goes_by_its_index() {
         (EXPIRED, &["SEARCH jobs USING INDEX jobs_expiring (expires_at>? AND expires_at<?)"]),
         (DUE, &["SEARCH outbox USING INDEX outbox_due (due_at<?)"]),
         (webhooks::LIST, &["SEARCH webhooks USING INDEX webhooks_by_tenant (tenant=?)"]),
+        (keys::USABLE, &["SCAN api_keys USING INDEX api_keys_usable"]),
+        (keys::REVOKED, &["SEARCH api_keys USING INDEX api_keys_revoked (revoked_at>?)"]),
+        (
+            keys::OPEN_OF_TENANT,
+            &[
+                "CO-ROUTINE of_tenant",
+                "SEARCH jobs USING COVERING INDEX jobs_by_status (tenant=? AND status=?)",
+                "SCAN of_tenant",
+            ],
+        ),
         (ANY_DUE, &["SEARCH webhook_deliveries USING INDEX webhook_deliveries_due (due_at<?)"]),
     ];
     for (sql, expected) in cases {

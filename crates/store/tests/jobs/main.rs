@@ -3,8 +3,10 @@
 
 mod creating;
 mod ending;
+mod engines;
 mod fixture;
 mod interleaving;
+mod keys;
 mod killing;
 mod listing;
 mod opening;
