@@ -17,7 +17,7 @@ use dalston_engine_runner::{Runner, RunnerSettings};
 use dalston_engine_sdk::batch::{
     Engine, EngineInfo, Prepared, Stage, TaskContext, TaskError, TaskInput, TaskOutput, Transcribed,
 };
-use dalston_orchestrator::{Orchestrator, Settings, pipeline::Pipeline};
+use dalston_orchestrator::{Orchestrator, Settings};
 use dalston_protocol::{
     JobId, RequestId,
     job::{JobParameters, JobStatus},
@@ -70,12 +70,12 @@ impl Stand {
         let engines = [Stage::PREPARE, Stage::TRANSCRIBE].map(|stage| Arc::new(Nothing(stage)));
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
-        let pipeline = Pipeline::new(engines.iter().map(|engine| engine.info()).collect());
+        let infos: Vec<_> = engines.iter().map(|engine| engine.info()).collect();
         let orchestrator = Orchestrator::new(
             store.clone(),
             artifacts.clone(),
             broker.clone(),
-            pipeline,
+            infos,
             tracers.clone(),
             metrics.clone(),
             Settings { alone: true, ..Settings::default() },

@@ -21,6 +21,7 @@ use crate::{
     Orchestrator, OrchestratorError,
     assembly::{Heard, assemble},
     decision::{Decision, decide},
+    pipeline::Pipeline,
     relay::QUEUE,
 };
 
@@ -81,6 +82,7 @@ impl Orchestrator {
     /// # Errors
     /// Of the store, the artifacts or the broker. Nothing is half done.
     pub async fn look(&self, id: &JobId) -> Result<(), OrchestratorError> {
+        let pipeline = Pipeline::new(self.engines.now());
         for _ in 0..MOST_WRITES {
             let Some((job, tasks)) = self.store.load(id).await? else { return Ok(()) };
             if job.status.is_terminal() {
@@ -88,7 +90,7 @@ impl Orchestrator {
                 return self.close(&job).await;
             }
             let prepared = self.prepared(&tasks).await?;
-            match decide(&job, &tasks, prepared.as_ref(), &self.pipeline, &mut TaskId::generate) {
+            match decide(&job, &tasks, prepared.as_ref(), &pipeline, &mut TaskId::generate) {
                 Decision::Wait => return Ok(()),
                 Decision::Change(changes) => self.change(&job, &tasks, changes).await?,
                 Decision::Assemble => self.complete(&job, &tasks, prepared.as_ref()).await?,

@@ -4,12 +4,13 @@ use std::{sync::Arc, time::Duration};
 
 use dalston_broker::{Broker, BrokerError};
 use dalston_egress::Client;
+use dalston_engine_sdk::batch::Catalogue;
 use dalston_store::{StoreError, artifacts::Artifacts, jobs::JobStore};
 use dalston_telemetry::{Metrics, Tracers};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::{WebhookSettings, pipeline::Pipeline};
+use crate::WebhookSettings;
 
 /// How an orchestrator works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,7 +67,7 @@ pub struct Orchestrator {
     pub(crate) store: JobStore,
     pub(crate) artifacts: Artifacts,
     pub(crate) broker: Arc<dyn Broker>,
-    pub(crate) pipeline: Arc<Pipeline>,
+    pub(crate) engines: Catalogue,
     pub(crate) tracers: Tracers,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) settings: Settings,
@@ -80,12 +81,12 @@ impl Orchestrator {
         store: JobStore,
         artifacts: Artifacts,
         broker: Arc<dyn Broker>,
-        pipeline: Pipeline,
+        engines: impl Into<Catalogue>,
         tracers: Tracers,
         metrics: Arc<Metrics>,
         settings: Settings,
     ) -> Self {
-        Self { store, artifacts, broker, pipeline: Arc::new(pipeline), tracers, metrics, settings, webhooks: None }
+        Self { store, artifacts, broker, engines: engines.into(), tracers, metrics, settings, webhooks: None }
     }
 
     /// Tells webhooks of jobs' ends.

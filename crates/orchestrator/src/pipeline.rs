@@ -1,6 +1,6 @@
 //! What a job goes through: which stages, in which order, done by whom. Pure: the same job gives the same graph.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use dalston_engine_sdk::batch::{EngineInfo, Prepared, Stage};
 use dalston_protocol::job::{Granularity, JobError, JobParameters, SpeakerDetection};
@@ -8,7 +8,7 @@ use dalston_protocol::job::{Granularity, JobError, JobParameters, SpeakerDetecti
 /// The engines there are, and how long they may take.
 #[derive(Debug, Clone)]
 pub struct Pipeline {
-    engines: Vec<EngineInfo>,
+    engines: Arc<[EngineInfo]>,
     patience: Patience,
 }
 
@@ -62,8 +62,8 @@ pub struct Plan {
 
 impl Pipeline {
     /// Of these engines. The first that fits is taken.
-    pub fn new(engines: Vec<EngineInfo>) -> Self {
-        Self { engines, patience: Patience::default() }
+    pub fn new(engines: impl Into<Arc<[EngineInfo]>>) -> Self {
+        Self { engines: engines.into(), patience: Patience::default() }
     }
 
     /// With other limits.
@@ -80,7 +80,7 @@ impl Pipeline {
     /// The engine that would transcribe this.
     ///
     /// # Errors
-    /// `model_not_found` or `language_not_supported`.
+    /// `model_not_found`, `translation_not_supported` or `language_not_supported`.
     pub fn transcriber(&self, parameters: &JobParameters) -> Result<&EngineInfo, JobError> {
         let model = parameters.model.as_deref();
         let named: Vec<&EngineInfo> =
@@ -89,7 +89,13 @@ impl Pipeline {
             let model = model.unwrap_or("any");
             return Err(error("model_not_found", format!("no engine has the model `{model}`"), &Stage::TRANSCRIBE));
         }
-        named.into_iter().find(|engine| engine.speaks(&parameters.language)).ok_or_else(|| {
+        let able: Vec<&EngineInfo> =
+            named.into_iter().filter(|engine| !parameters.translate || engine.translates()).collect();
+        if able.is_empty() {
+            let message = "no engine for this model translates into English".into();
+            return Err(error("translation_not_supported", message, &Stage::TRANSCRIBE));
+        }
+        able.into_iter().find(|engine| engine.speaks(&parameters.language)).ok_or_else(|| {
             let message = format!("no engine for this model has the language `{}`", parameters.language);
             error("language_not_supported", message, &Stage::TRANSCRIBE)
         })
@@ -112,16 +118,19 @@ impl Pipeline {
         // Speakers change between words, so who looks for them needs the words' times.
         let wants_words = parameters.timestamps_granularity == Granularity::Word
             || parameters.speaker_detection == SpeakerDetection::Diarize;
-        let can_align = self.of_stage(&Stage::ALIGN).next().is_some();
+        let aligner = self.of_stage(&Stage::ALIGN).find(|engine| engine.speaks(&parameters.language));
+        // A translation is not what was said, so there is nothing to align it with.
+        let aligner = aligner.filter(|_| wants_words && !has_words && !parameters.translate);
 
         let mut nodes = vec![prepare];
         for channel in channels {
             let engine_id = transcriber.engine_id.clone();
             let transcribe = self.node(Stage::TRANSCRIBE, channel, &[name(&Stage::PREPARE, None)], prepared)?;
             nodes.push(Node { engine_id, ..transcribe });
-            if wants_words && !has_words && can_align {
+            if let Some(aligner) = aligner {
                 let needs = [name(&Stage::PREPARE, None), name(&Stage::TRANSCRIBE, channel)];
-                nodes.push(self.node(Stage::ALIGN, channel, &needs, prepared)?);
+                let align = self.node(Stage::ALIGN, channel, &needs, prepared)?;
+                nodes.push(Node { engine_id: aligner.engine_id.clone(), ..align });
             }
         }
         if parameters.speaker_detection == SpeakerDetection::Diarize {

@@ -56,6 +56,7 @@ impl Kept {
             vocabulary: false,
             punctuation: false,
             alignment: false,
+            translation: false,
             max_streams: None,
         };
         let ear = EngineInfo { capabilities: Some(capabilities), ..EngineInfo::new("ear", Stage::TRANSCRIBE) };
@@ -82,7 +83,7 @@ impl Kept {
         };
         let prepared =
             Prepared { duration: 60.0, channels, sample_rate: 8000, codec: "flac".into(), loudness_db: None };
-        let engines = others.into_iter().chain([ear]).collect();
+        let engines: Vec<_> = others.into_iter().chain([ear]).collect();
         Self { job, tasks: Vec::new(), prepared, pipeline: Pipeline::new(engines) }
     }
 

@@ -13,7 +13,7 @@ use std::{
 
 use dalston_broker::InProcessBroker;
 use dalston_egress::Client;
-use dalston_orchestrator::{Orchestrator, Settings, WebhookSettings, pipeline::Pipeline};
+use dalston_orchestrator::{Orchestrator, Settings, WebhookSettings};
 use dalston_protocol::{
     JobId, RequestId, WebhookEvent,
     job::{JobParameters, JobStatus},
@@ -228,7 +228,7 @@ impl World {
             self.store.clone(),
             Artifacts::local(&self.folder.path().join("artifacts")).unwrap(),
             Arc::new(InProcessBroker::default()),
-            Pipeline::new(Vec::new()),
+            Vec::new(),
             self.tracers.clone(),
             self.metrics.clone(),
             Settings::default(),

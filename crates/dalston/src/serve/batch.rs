@@ -10,7 +10,7 @@ use dalston_engine_prepare::{Limits, Prepare};
 use dalston_engine_runner::{Runner, RunnerSettings};
 use dalston_engine_sdk::batch;
 use dalston_gateway::Jobs;
-use dalston_orchestrator::{Orchestrator, Settings, WebhookSettings, pipeline::Pipeline};
+use dalston_orchestrator::{Orchestrator, Settings, WebhookSettings};
 use dalston_protocol::JobId;
 use dalston_store::{Artifacts, JobStore, job_folder};
 use dalston_telemetry::{Metrics, tracers};
@@ -70,12 +70,13 @@ impl Batch {
         let broker: Arc<dyn Broker> = Arc::new(InProcessBroker::default());
         let engines = engines(recognisers);
         let infos: Vec<batch::EngineInfo> = engines.iter().map(|engine| engine.info()).collect();
+        let catalogue = batch::Catalogue::from(infos);
         let mut tasks = JoinSet::new();
         let orchestrator = Orchestrator::new(
             store.clone(),
             artifacts.clone(),
             broker.clone(),
-            Pipeline::new(infos.clone()),
+            catalogue.clone(),
             tracers().clone(),
             metrics.clone(),
             // The database is this process's own.
@@ -101,7 +102,7 @@ impl Batch {
         }
         // Whoever uploads from now on has a later id.
         tasks.spawn(clear(store.clone(), artifacts.clone(), JobId::generate(), stop.clone()));
-        let jobs = Jobs { store, artifacts, broker, engines: infos, settings: config.settings.jobs() };
+        let jobs = Jobs { store, artifacts, broker, engines: catalogue, settings: config.settings.jobs() };
         Self { jobs, client, tasks, stop }
     }
 

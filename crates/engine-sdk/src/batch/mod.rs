@@ -22,11 +22,15 @@
 //! }
 //! ```
 
+mod catalogue;
 mod results;
 mod task;
 
+pub use catalogue::Catalogue;
 pub use results::{Aligned, Diarized, Prepared, Spoken, Transcribed, Turn};
 pub use task::{Stage, TaskContext, TaskError, TaskInput, TaskOutput};
+
+use serde::{Deserialize, Serialize};
 
 use crate::Capabilities;
 
@@ -44,7 +48,7 @@ pub trait Engine: Send + Sync + 'static {
 }
 
 /// What an engine is, as the planner and the API see it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EngineInfo {
     /// Stable id, e.g. `pocketsphinx`; names its queue.
     pub engine_id: String,
@@ -69,6 +73,11 @@ impl EngineInfo {
             Some(capabilities) => capabilities.answers_to(model),
             None => model.is_none_or(|model| model == self.engine_id),
         }
+    }
+
+    /// Whether it writes in English what was said in another language.
+    pub fn translates(&self) -> bool {
+        self.capabilities.as_ref().is_some_and(|capabilities| capabilities.translation)
     }
 
     /// Whether it takes this language. Without capabilities it takes any.

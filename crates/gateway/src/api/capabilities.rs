@@ -1,6 +1,6 @@
 //! What runs, what it can do, and what is free.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{Json, extract::State};
 use dalston_engine_sdk::batch::EngineInfo;
@@ -40,7 +40,8 @@ pub(super) async fn models(State(app): State<App>) -> Result<Json<Value>, Failur
     let mut by_id = BTreeMap::new();
     let workers = all_workers(&app).await?;
     let live = living(&workers).flat_map(|worker| &worker.engines);
-    for engine in live.chain(of_jobs(&app).filter_map(|engine| engine.capabilities.as_ref())) {
+    let batch = of_jobs(&app);
+    for engine in live.chain(batch.iter().filter_map(|engine| engine.capabilities.as_ref())) {
         by_id.entry(engine.engine_id.clone()).or_insert_with(|| {
             json!({
                 "id": engine.engine_id, "object": "model", "owned_by": "dalston",
@@ -68,6 +69,7 @@ pub(super) async fn engines(State(app): State<App>) -> Result<Json<Value>, Failu
         })
         .collect();
     let batch: Vec<Value> = of_jobs(&app)
+        .iter()
         .map(|engine| {
             json!({
                 "engine_id": engine.engine_id, "stage": engine.stage, "concurrency": engine.concurrency,
@@ -79,8 +81,8 @@ pub(super) async fn engines(State(app): State<App>) -> Result<Json<Value>, Failu
 }
 
 /// The engines of the pipeline, if files are taken.
-fn of_jobs(app: &App) -> impl Iterator<Item = &EngineInfo> {
-    app.batch.iter().flat_map(|batch| &batch.engines)
+fn of_jobs(app: &App) -> Arc<[EngineInfo]> {
+    app.batch.as_ref().map(|batch| batch.engines.now()).unwrap_or_default()
 }
 
 fn living(workers: &[WorkerStatus]) -> impl Iterator<Item = &WorkerStatus> {

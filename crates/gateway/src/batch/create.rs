@@ -42,7 +42,8 @@ pub(crate) async fn create(
 ) -> Result<Response, Failure> {
     let batch = batch(&app)?;
     let caller = Caller { tenant: principal.tenant().to_string(), request_id, trace };
-    let mut asked = request::Request::new(&batch.settings, &batch.engines);
+    let engines = batch.engines.now();
+    let mut asked = request::Request::new(&batch.settings, &engines);
     let answer = answer(&app, batch, &caller, request, &mut asked).await;
     if asked.is_openai() {
         return Ok(answer.map_err(|failure| (Extension(Dialect::OpenAi), failure)).into_response());

@@ -27,7 +27,7 @@ mod view;
 use std::{fmt, sync::Arc};
 
 use dalston_broker::Broker;
-use dalston_engine_sdk::batch::EngineInfo;
+use dalston_engine_sdk::batch::Catalogue;
 use dalston_protocol::{ApiError, ErrorCode, JobId};
 use dalston_store::{Artifacts, JobRecord, JobStore, StoreError};
 use tokio::sync::Semaphore;
@@ -56,7 +56,7 @@ pub struct Jobs {
     /// Wakes who waits for a job.
     pub broker: Arc<dyn Broker>,
     /// The engines of the pipeline: what `model=` and `language=` may be.
-    pub engines: Vec<EngineInfo>,
+    pub engines: Catalogue,
     /// Limits.
     pub settings: JobSettings,
 }

@@ -320,6 +320,7 @@ mod tests {
             vocabulary: true,
             punctuation: false,
             alignment: false,
+            translation: false,
             max_streams: None,
         };
         let transcribe = EngineInfo::new("scripted", Stage::TRANSCRIBE);
@@ -352,6 +353,7 @@ mod tests {
         let expected = JobParameters {
             model: Some("scripted/en".into()),
             language: "en".into(),
+            translate: false,
             vocabulary: vec!["Dalston".into(), "Kingsland Road".into()],
             timestamps_granularity: Granularity::Word,
             speaker_detection: SpeakerDetection::PerChannel,

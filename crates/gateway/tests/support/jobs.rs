@@ -45,7 +45,7 @@ impl BatchServer {
         let worker = TestWorker::open(folder.path()).await;
         let engines = engines();
         let TestWorker { store, artifacts, broker } = worker.clone();
-        let jobs = Jobs { store, artifacts, broker, engines, settings };
+        let jobs = Jobs { store, artifacts, broker, engines: engines.into(), settings };
         let server = Server::serving(config, tracers, super::CAPACITY, Some(jobs)).await;
         Self { server, worker, folder }
     }
@@ -131,6 +131,7 @@ pub fn engines() -> Vec<EngineInfo> {
         vocabulary: true,
         punctuation: false,
         alignment: false,
+        translation: false,
         max_streams: None,
     };
     let transcribe = EngineInfo::new("scripted", Stage::TRANSCRIBE);
@@ -248,6 +249,7 @@ pub fn heard() -> Transcript {
         channel: None,
         confidence: Some(0.9),
         words,
+        words_estimated: false,
     };
     Transcript {
         text: "go forward ten meters".into(),
