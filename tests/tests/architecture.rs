@@ -13,6 +13,7 @@ const LEVELS: &[(&str, u8)] = &[
     ("dalston-client", 1),
     ("dalston-egress", 1),
     ("dalston-engine-sdk", 1),
+    ("dalston-redis", 1),
     ("dalston-store", 1),
     ("dalston-engine-host", 2),
     ("dalston-engine-loopback", 2),

@@ -15,6 +15,14 @@ impl TraceContext {
         Self(None)
     }
 
+    /// Of the span that is current: see [`Span::around`](crate::Span::around). None is when tracing is off.
+    pub fn current() -> Self {
+        Context::map_current(|cx| match cx.has_active_span() {
+            true => Self::from_span_context(cx.span().span_context().clone()),
+            false => Self(None),
+        })
+    }
+
     /// Reads a W3C `traceparent` header (<https://www.w3.org/TR/trace-context/#traceparent-header>). Anything that is not
     /// one gives [`TraceContext::none`]: a bad header must not cost a caller its request.
     pub fn from_traceparent(header: &str) -> Self {

@@ -137,6 +137,12 @@ pub mod key {
         SERVER_ADDRESS = "server.address";
         /// Its port.
         SERVER_PORT = "server.port";
+        /// `redis`, `postgresql`, …
+        DB_SYSTEM_NAME = "db.system.name";
+        /// The command, never its arguments.
+        DB_OPERATION_NAME = "db.operation.name";
+        /// Which script or procedure it called.
+        DB_STORED_PROCEDURE_NAME = "db.stored_procedure.name";
         /// Kind of failure, from a closed list.
         ERROR_TYPE = "error.type";
         /// WebSocket close code.

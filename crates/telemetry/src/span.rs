@@ -78,6 +78,28 @@ impl Tracers {
         Span(Some(Context::new().with_span(span)))
     }
 
+    /// CLIENT span of a call to a database, named after what it does: `operation` is the command or statement without its
+    /// values, `procedure` the script that it runs, `server` host and port.
+    pub fn database(
+        &self,
+        component: Component,
+        system: &'static str,
+        operation: &'static str,
+        procedure: Option<&'static str>,
+        server: (&str, u16),
+        parent: &TraceContext,
+    ) -> Span {
+        let span = self.open(component, SpanKind::Client, Cow::Borrowed(operation), &parent.as_parent());
+        span.set(key::DB_SYSTEM_NAME, system);
+        span.set(key::DB_OPERATION_NAME, operation);
+        if let Some(procedure) = procedure {
+            span.set(key::DB_STORED_PROCEDURE_NAME, procedure);
+        }
+        span.label(key::SERVER_ADDRESS, server.0);
+        span.set(key::SERVER_PORT, server.1);
+        span
+    }
+
     fn server(&self, name: Cow<'static, str>, traceparent: Option<&str>) -> Span {
         let parent = traceparent.map_or_else(TraceContext::none, TraceContext::from_traceparent);
         self.open(Component::Gateway, SpanKind::Server, name, &parent.as_parent())
