@@ -83,6 +83,7 @@ async fn register(
             vocabulary: false,
             punctuation: false,
             alignment: false,
+            translation: false,
             max_streams: None,
         };
         let worker_id = WorkerId::generate();

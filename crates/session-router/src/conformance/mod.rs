@@ -33,6 +33,7 @@ pub fn engine(id: &str, model: &str, languages: &[&str]) -> Capabilities {
         vocabulary: false,
         punctuation: false,
         alignment: false,
+        translation: false,
         max_streams: None,
     }
 }

@@ -7,9 +7,9 @@ use tokio::sync::{mpsc, oneshot};
 use super::{FromWorker, Refusal, SessionChannel, SessionOffer, ToWorker, WorkerLink};
 
 /// Messages under way to the worker. When full, the gateway stops reading the socket and TCP slows the client.
-const TO_WORKER: usize = 8;
+pub(super) const TO_WORKER: usize = 8;
 /// Events under way to the client. When full, the client is not reading.
-const FROM_WORKER: usize = 32;
+pub(super) const FROM_WORKER: usize = 32;
 /// Sessions that wait for the worker to answer. When full, the next opener waits.
 const BACKLOG: usize = 64;
 

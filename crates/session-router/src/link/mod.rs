@@ -106,5 +106,7 @@ pub trait WorkerLink: Send + Sync + 'static {
 }
 
 mod in_process;
+mod remote;
 
 pub use in_process::{InProcessLink, Incoming, WorkerChannel, WorkerPort, in_process};
+pub use remote::{ClusterSecret, Liveness, RemoteError, ServerSettings, WebSocketLink, WorkerServer};
