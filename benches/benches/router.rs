@@ -54,6 +54,7 @@ fn engine() -> Capabilities {
         vocabulary: false,
         punctuation: false,
         alignment: false,
+        translation: false,
         max_streams: None,
     }
 }

@@ -6,7 +6,7 @@
 
 mod bytes;
 
-use dalston_engine_sdk::{EngineError, Hypothesis, MAX_ADAPTATION, Profile, StreamOptions};
+use dalston_engine_sdk::{Caller, EngineError, Hypothesis, MAX_ADAPTATION, Profile, StreamOptions};
 
 use bytes::{Reader, Writer};
 
@@ -153,7 +153,9 @@ impl Message for Order {
                 };
                 let vocabulary = from.list(Reader::text)?;
                 let text = if from.bool()? { Some(from.text()?) } else { None };
-                Self::Fork { id, options: StreamOptions { language, profile, vocabulary, text } }
+                // For whom it works is nothing to native code, which makes no requests.
+                let caller = Caller::default();
+                Self::Fork { id, options: StreamOptions { language, profile, vocabulary, text, caller } }
             }
             2 => Self::Kill { id: from.u64()? },
             _ => return Err(Garbage),

@@ -26,6 +26,9 @@ pub struct Capabilities {
     /// Gives times to the words of a text that it is told, with [`StreamOptions::text`](crate::StreamOptions::text).
     #[serde(default)]
     pub alignment: bool,
+    /// Writes in English what was said in another language.
+    #[serde(default)]
+    pub translation: bool,
     /// Streams that can decode at once; `None` when nothing but memory limits them.
     pub max_streams: Option<usize>,
 }

@@ -28,7 +28,7 @@ pub use capability::{AnyLanguage, Capabilities, Languages};
 pub use error::EngineError;
 pub use hypothesis::{Hypothesis, Word};
 pub use native::{MAX_ADAPTATION, NativeModel, NativeStream};
-pub use streaming::{MAX_TEXT, Profile, Recognizer, StreamOptions, StreamingEngine};
+pub use streaming::{Caller, MAX_TEXT, Profile, Recognizer, StreamOptions, StreamingEngine};
 
 /// Every engine hears mono samples at this rate, in hertz.
 pub const SAMPLE_RATE: u32 = 16_000;

@@ -18,6 +18,17 @@ pub struct StreamOptions {
     /// by white space, each with its times; a part without a sound has those of its neighbour and no length. One that does not
     /// fit the audio is [`EngineError::Rejected`]. At most [`MAX_TEXT`] bytes; other engines may pass it by.
     pub text: Option<String>,
+    /// For whom the engine works.
+    pub caller: Caller,
+}
+
+/// For whom an engine works: what goes along with its requests to other servers. Engines that make none pass it by.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Caller {
+    /// A W3C `traceparent`, where there is a trace.
+    pub traceparent: Option<String>,
+    /// The request that all this is for.
+    pub request_id: String,
 }
 
 /// Most bytes of a text to align: minutes of the fastest speech.

@@ -19,7 +19,7 @@ use std::{
 };
 
 use dalston_audio::{Encoding, Format, Intake};
-use dalston_engine_sdk::{StreamOptions, StreamingEngine};
+use dalston_engine_sdk::{Caller, StreamOptions, StreamingEngine};
 use dalston_protocol::{
     ApiError, Close, ErrorCode,
     realtime::{ClientMessage, ConfigUpdate, ServerMessage, SessionInfo},
@@ -103,6 +103,7 @@ impl Session {
                 profile: settings.profile,
                 vocabulary: asked.vocabulary.clone(),
                 text: None,
+                caller: Caller { traceparent: trace.traceparent(), request_id: offer.request_id.to_string() },
             },
             pace: pace(settings, asked.interim_results),
             backlog: Backlog::default(),

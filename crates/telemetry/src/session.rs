@@ -93,6 +93,11 @@ impl SessionTrace {
         self.0.as_ref().map(|traced| traced.trace_id())
     }
 
+    /// The header to send along with requests that are made for the session.
+    pub fn traceparent(&self) -> Option<String> {
+        self.0.as_ref().and_then(|traced| traced.context().to_traceparent())
+    }
+
     /// Starts a clock, if the session is traced.
     #[inline]
     pub fn stopwatch(&self) -> Stopwatch {

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use dalston_engine_sdk::{Capabilities, EngineError, MAX_TEXT, Recognizer, SAMPLE_RATE, StreamOptions, StreamingEngine};
+use dalston_engine_sdk::{
+    Capabilities, EngineError, MAX_TEXT, Recognizer, SAMPLE_RATE, StreamOptions, StreamingEngine,
+};
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 

@@ -34,8 +34,12 @@ fn error() -> impl Strategy<Value = EngineError> {
 
 fn options() -> impl Strategy<Value = StreamOptions> {
     let profile = prop_oneof![Just(Profile::LowLatency), Just(Profile::Balanced), Just(Profile::Accurate)];
-    ("[a-z]{0,8}", profile, vec(".{0,20}", 0..5), option::of(".{0,40}"))
-        .prop_map(|(language, profile, vocabulary, text)| StreamOptions { language, profile, vocabulary, text })
+    ("[a-z]{0,8}", profile, vec(".{0,20}", 0..5), option::of(".{0,40}")).prop_map(
+        |(language, profile, vocabulary, text)| {
+            let caller = Caller::default();
+            StreamOptions { language, profile, vocabulary, text, caller }
+        },
+    )
 }
 
 fn assert_survives<M: Message + PartialEq + std::fmt::Debug>(message: &M) {

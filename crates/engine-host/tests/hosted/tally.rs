@@ -36,6 +36,7 @@ pub fn capabilities() -> Capabilities {
         vocabulary: true,
         punctuation: false,
         alignment: false,
+        translation: false,
         max_streams: None,
     }
 }

@@ -44,6 +44,7 @@ impl Loopback {
             vocabulary: false,
             punctuation: false,
             alignment: false,
+            translation: false,
             max_streams: None,
         };
         Self { capabilities, behaviour, utterances: Utterances::default() }

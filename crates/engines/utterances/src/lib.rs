@@ -21,7 +21,7 @@ use dalston_audio::VadKind;
 use dalston_engine_sdk::batch::{
     Engine, EngineInfo, Stage, TaskContext, TaskError, TaskInput, TaskOutput, Transcribed,
 };
-use dalston_engine_sdk::{Profile, StreamOptions, StreamingEngine};
+use dalston_engine_sdk::{Caller, Profile, StreamOptions, StreamingEngine};
 use futures_util::{StreamExt, stream};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
@@ -80,7 +80,7 @@ impl Utterances {
     }
 
     async fn transcribe(&self, input: &TaskInput, ctx: &dyn TaskContext) -> Result<Transcribed, TaskError> {
-        let options = self.options(input)?;
+        let options = self.options(input, ctx)?;
         let rules = Rules::new(self.settings.pause, self.settings.longest);
         let recording = Recording::open(input.audio()?, self.settings.vad, rules)?;
         let length = recording.length();
@@ -120,7 +120,7 @@ impl Utterances {
         Ok(Transcribed { language: options.language.clone(), model, segments })
     }
 
-    fn options(&self, input: &TaskInput) -> Result<StreamOptions, TaskError> {
+    fn options(&self, input: &TaskInput, ctx: &dyn TaskContext) -> Result<StreamOptions, TaskError> {
         let capabilities = self.engine.capabilities();
         let wanted = &input.parameters.language;
         let language = capabilities.languages.resolve(wanted).ok_or_else(|| {
@@ -128,7 +128,8 @@ impl Utterances {
             TaskError::rejected("unsupported_language", format!("{name} does not know `{wanted}` but {languages:?}"))
         })?;
         let vocabulary = if capabilities.vocabulary { input.parameters.vocabulary.clone() } else { Vec::new() };
-        Ok(StreamOptions { language, profile: self.settings.profile, vocabulary, text: None })
+        let caller = Caller { traceparent: ctx.traceparent(), request_id: ctx.request_id().to_owned() };
+        Ok(StreamOptions { language, profile: self.settings.profile, vocabulary, text: None, caller })
     }
 }
 

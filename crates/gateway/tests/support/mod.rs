@@ -233,6 +233,7 @@ fn worker(id: &WorkerId, capacity: usize) -> WorkerRecord {
         vocabulary: true,
         punctuation: false,
         alignment: false,
+        translation: false,
         max_streams: None,
     };
     WorkerRecord { worker_id: id.clone(), address: Address::InProcess, capacity, engines: vec![engine] }

@@ -17,6 +17,8 @@ pub struct JobParameters {
     pub model: Option<String>,
     /// A code the model has, or `auto`.
     pub language: String,
+    /// Whether the text is to be English, whatever was spoken.
+    pub translate: bool,
     /// Phrases that are likely to be said.
     pub vocabulary: Vec<String>,
     /// How fine the times in the transcript are.
@@ -35,6 +37,7 @@ impl Default for JobParameters {
         Self {
             model: None,
             language: "auto".into(),
+            translate: false,
             vocabulary: Vec::new(),
             timestamps_granularity: Granularity::default(),
             speaker_detection: SpeakerDetection::default(),

@@ -82,6 +82,7 @@ impl Scripted {
             vocabulary: false,
             punctuation: false,
             alignment: false,
+            translation: false,
             max_streams: None,
         };
         Self { capabilities, script, accepts: Arc::default(), pool, bad_ends: Arc::default() }

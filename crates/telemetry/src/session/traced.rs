@@ -147,6 +147,10 @@ impl Traced {
         self.span.span_context().trace_id().to_string()
     }
 
+    pub(super) fn context(&self) -> TraceContext {
+        TraceContext::from_span_context(self.span.span_context().clone())
+    }
+
     /// For log lines; see [`TakesNoChildren`].
     pub(super) fn for_logs(&self) -> Context {
         self.parent.with_value(TakesNoChildren)
