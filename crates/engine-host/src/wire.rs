@@ -132,6 +132,7 @@ impl Message for Order {
                 to.list(&options.vocabulary, |to, term| to.text(term));
                 to.u8(u8::from(options.text.is_some()));
                 options.text.iter().for_each(|text| to.text(text));
+                to.u8(u8::from(options.translate));
             }
             Self::Kill { id } => {
                 to.u8(2);
@@ -153,9 +154,10 @@ impl Message for Order {
                 };
                 let vocabulary = from.list(Reader::text)?;
                 let text = if from.bool()? { Some(from.text()?) } else { None };
+                let translate = from.bool()?;
                 // For whom it works is nothing to native code, which makes no requests.
                 let caller = Caller::default();
-                Self::Fork { id, options: StreamOptions { language, profile, vocabulary, text, caller } }
+                Self::Fork { id, options: StreamOptions { language, profile, vocabulary, text, translate, caller } }
             }
             2 => Self::Kill { id: from.u64()? },
             _ => return Err(Garbage),

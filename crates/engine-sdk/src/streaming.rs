@@ -18,6 +18,8 @@ pub struct StreamOptions {
     /// by white space, each with its times; a part without a sound has those of its neighbour and no length. One that does not
     /// fit the audio is [`EngineError::Rejected`]. At most [`MAX_TEXT`] bytes; other engines may pass it by.
     pub text: Option<String>,
+    /// Write English whatever is spoken, for engines with [`Capabilities::translation`]; others pass it by.
+    pub translate: bool,
     /// For whom the engine works.
     pub caller: Caller,
 }

@@ -103,6 +103,7 @@ impl Session {
                 profile: settings.profile,
                 vocabulary: asked.vocabulary.clone(),
                 text: None,
+                translate: false,
                 caller: Caller { traceparent: trace.traceparent(), request_id: offer.request_id.to_string() },
             },
             pace: pace(settings, asked.interim_results),

@@ -34,10 +34,10 @@ fn error() -> impl Strategy<Value = EngineError> {
 
 fn options() -> impl Strategy<Value = StreamOptions> {
     let profile = prop_oneof![Just(Profile::LowLatency), Just(Profile::Balanced), Just(Profile::Accurate)];
-    ("[a-z]{0,8}", profile, vec(".{0,20}", 0..5), option::of(".{0,40}")).prop_map(
-        |(language, profile, vocabulary, text)| {
+    ("[a-z]{0,8}", profile, vec(".{0,20}", 0..5), option::of(".{0,40}"), any::<bool>()).prop_map(
+        |(language, profile, vocabulary, text, translate)| {
             let caller = Caller::default();
-            StreamOptions { language, profile, vocabulary, text, caller }
+            StreamOptions { language, profile, vocabulary, text, translate, caller }
         },
     )
 }

@@ -129,7 +129,14 @@ impl Utterances {
         })?;
         let vocabulary = if capabilities.vocabulary { input.parameters.vocabulary.clone() } else { Vec::new() };
         let caller = Caller { traceparent: ctx.traceparent(), request_id: ctx.request_id().to_owned() };
-        Ok(StreamOptions { language, profile: self.settings.profile, vocabulary, text: None, caller })
+        Ok(StreamOptions {
+            language,
+            profile: self.settings.profile,
+            vocabulary,
+            translate: input.parameters.translate,
+            caller,
+            ..StreamOptions::default()
+        })
     }
 }
 
