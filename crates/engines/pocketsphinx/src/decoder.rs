@@ -1,17 +1,19 @@
 //! A safe decoder over the C API: one loaded model, one utterance at a time, on one thread.
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
-use std::path::Path;
 use std::ptr;
 
-use dalston_engine_sdk::{EngineError, Profile};
+use dalston_engine_sdk::EngineError;
 
 use crate::ffi::{Api, CmdLn, Cmn, PsDecoder};
 use crate::files::{Installation, LOG_KEY};
 use crate::hypothesis::Segment;
+use crate::search::Search;
 
 /// The name under which the library keeps the search made from `-lm`.
 const DEFAULT_SEARCH: &CStr = c"_default";
+/// The name of the search for a text.
+const TEXT_SEARCH: &CStr = c"text";
 
 /// One decoder with its model. Neither `Send` nor `Sync`; and the library's log is one for the whole process, so decoders
 /// of one process are not used at the same time either. The engine host has one thread, and a process per stream.
@@ -27,7 +29,7 @@ pub struct Decoder {
 impl Decoder {
     /// Loads the model: a quarter of a second, 108 MB. The library speaks (on stderr) only with `log`; it **ends the process**
     /// on files that it cannot make sense of.
-    pub fn load(installation: &Installation, profile: Profile, log: bool) -> Result<Self, EngineError> {
+    pub fn load(installation: &Installation, search: Search, log: bool) -> Result<Self, EngineError> {
         // SAFETY: `Installation` names a `libpocketsphinx.so.3`, whose number is the interface that `Api` declares.
         let api = unsafe { Api::load(&installation.library) }.map_err(|error| EngineError::Unavailable {
             what: installation.library.display().to_string(),
@@ -37,7 +39,7 @@ impl Decoder {
             // SAFETY: a null stream is what silences the library.
             unsafe { (api.err_set_logfp)(ptr::null_mut()) };
         }
-        let mut arguments = arguments(installation, profile)?;
+        let mut arguments = search.arguments(installation)?;
         let mut argv: Vec<*mut c_char> = arguments.iter_mut().map(|argument| argument.as_ptr().cast_mut()).collect();
         let argc = i32::try_from(argv.len()).expect("a dozen arguments");
         // SAFETY: `argv` holds `argc` valid strings which outlive the configuration; the library only reads them.
@@ -93,10 +95,10 @@ impl Decoder {
             let mut iterator = (self.api.ps_seg_iter)(self.decoder);
             while !iterator.is_null() {
                 let word = (self.api.ps_seg_word)(iterator);
-                let (mut start, mut end): (c_int, c_int) = (0, 0);
+                let (mut start, mut end, mut acoustic): (c_int, c_int, i32) = (0, 0, 0);
                 (self.api.ps_seg_frames)(iterator, &raw mut start, &raw mut end);
                 let confidence = (!self.in_utterance).then(|| {
-                    let log = (self.api.ps_seg_prob)(iterator, ptr::null_mut(), ptr::null_mut(), ptr::null_mut());
+                    let log = (self.api.ps_seg_prob)(iterator, &raw mut acoustic, ptr::null_mut(), ptr::null_mut());
                     ((self.api.logmath_exp)(log_math, log) as f32).clamp(0.0, 1.0)
                 });
                 if !word.is_null() {
@@ -105,12 +107,35 @@ impl Decoder {
                         start: u32::try_from(start).unwrap_or(0),
                         end: u32::try_from(end).unwrap_or(0),
                         confidence,
+                        acoustic,
                     });
                 }
                 iterator = (self.api.ps_seg_next)(iterator);
             }
         }
         segments
+    }
+
+    /// Searches from now on for these dictionary entries, one after the other, with silence between them where there is some.
+    pub fn expect(&mut self, tokens: &[String]) -> Result<(), EngineError> {
+        let grammar = format!("#JSGF V1.0; grammar text; public <text> = {};", tokens.join(" "));
+        let grammar = CString::new(grammar).map_err(|_| EngineError::Rejected("a word holds a zero byte".into()))?;
+        // SAFETY: the strings live through the calls and the library copies them.
+        unsafe {
+            check("ps_set_jsgf_string", {
+                (self.api.ps_set_jsgf_string)(self.decoder, TEXT_SEARCH.as_ptr(), grammar.as_ptr())
+            })?;
+            check("ps_set_search", (self.api.ps_set_search)(self.decoder, TEXT_SEARCH.as_ptr()))
+        }
+    }
+
+    /// Decodes a whole utterance, normalised by its own mean.
+    pub fn process_whole(&mut self, samples: &[i16]) -> Result<(), EngineError> {
+        self.start()?;
+        // SAFETY: the pointer and the length are one slice's.
+        let frames = unsafe { (self.api.ps_process_raw)(self.decoder, samples.as_ptr(), samples.len(), 0, 1) };
+        check("ps_process_raw", frames)?;
+        self.end()
     }
 
     /// The cepstral mean that normalises what comes next.
@@ -154,7 +179,8 @@ impl Decoder {
         }
     }
 
-    /// Adds a word to the language model (`weight` times as likely as a word would be if all were equal) and the dictionary.
+    /// Adds a word to the language model, if there is one (`weight` times as likely as a word would be if all were equal), and
+    /// the dictionary.
     /// The search knows it only after a call with `rebuild`, which costs 0.15 s.
     pub fn add_word(&mut self, token: &str, phones: &str, weight: f32, rebuild: bool) -> Result<(), EngineError> {
         let text = |s: &str| CString::new(s).map_err(|_| EngineError::Rejected("a word holds a zero byte".into()));
@@ -188,46 +214,4 @@ impl Drop for Decoder {
 
 fn check(function: &str, result: c_int) -> Result<(), EngineError> {
     if result < 0 { Err(EngineError::Failed(format!("{function} returned {result}"))) } else { Ok(()) }
-}
-
-/// The decoder's command line. The library's own silence removal is off: it shifts all times after a pause.
-fn arguments(installation: &Installation, profile: Profile) -> Result<Vec<CString>, EngineError> {
-    let path = |path: &Path| CString::new(path.as_os_str().as_encoded_bytes());
-    let model = &installation.model;
-    let paths =
-        [(c"-hmm", path(&model.acoustic)), (c"-lm", path(&model.language_model)), (c"-dict", path(&model.dictionary))];
-    let mut arguments = vec![c"dalston".to_owned()];
-    for (key, value) in paths {
-        let value = value.map_err(|_| EngineError::Rejected("a model path holds a zero byte".into()))?;
-        arguments.extend([key.to_owned(), value]);
-    }
-    arguments.extend([c"-remove_silence", c"no"].map(CStr::to_owned));
-    arguments.extend(search(profile).iter().copied().map(CStr::to_owned));
-    Ok(arguments)
-}
-
-/// How widely it searches.
-fn search(profile: Profile) -> &'static [&'static CStr] {
-    match profile {
-        // Without the second pass an utterance ends in 10 ms, not in 120.
-        Profile::LowLatency => &[c"-maxhmmpf", c"3000", c"-maxwpf", c"10", c"-fwdflat", c"no"],
-        Profile::Balanced => &[c"-maxhmmpf", c"3000", c"-maxwpf", c"10"],
-        // No limits but the beams, and those wider than the library's own.
-        Profile::Accurate => &[
-            c"-beam",
-            c"1e-60",
-            c"-wbeam",
-            c"1e-40",
-            c"-pbeam",
-            c"1e-60",
-            c"-lpbeam",
-            c"1e-50",
-            c"-lponlybeam",
-            c"7e-35",
-            c"-fwdflatbeam",
-            c"1e-80",
-            c"-fwdflatwbeam",
-            c"1e-40",
-        ],
-    }
 }

@@ -129,6 +129,9 @@ symbols! {
     fn ckd_free(*mut c_void);
     /// Word, phones, whether to rebuild the search now.
     fn ps_add_word(*mut PsDecoder, *const c_char, *const c_char, c_int) -> c_int;
+    /// The grammar's one public rule becomes a search of this name, with optional silence between its words.
+    fn ps_set_jsgf_string(*mut PsDecoder, *const c_char, *const c_char) -> c_int;
+    fn ps_set_search(*mut PsDecoder, *const c_char) -> c_int;
     fn ps_get_lm(*mut PsDecoder, *const c_char) -> *mut NgramModel;
     /// The weight is relative to the uniform distribution over all words.
     fn ngram_model_add_word(*mut NgramModel, *const c_char, c_float) -> i32;

@@ -24,6 +24,15 @@ pub struct Segment {
     pub end: u32,
     /// Posterior probability, once the utterance has ended.
     pub confidence: Option<f32>,
+    /// How well it fits the sound, once the utterance has ended: logarithms of all its frames together.
+    pub acoustic: i32,
+}
+
+impl Segment {
+    /// Whether it stands for no word: silence, noise, or a way between words.
+    pub fn is_filler(&self) -> bool {
+        spelling(&self.token).is_none()
+    }
 }
 
 /// The readable words of a best path.
@@ -59,7 +68,7 @@ fn words(segment: &Segment) -> Vec<Word> {
 
 /// A token without its marks, or `None` for a filler.
 fn spelling(token: &str) -> Option<&str> {
-    if token.starts_with(['<', '[']) || token.starts_with("++") {
+    if token.starts_with(['<', '[']) || token == "(NULL)" || token.starts_with("++") {
         return None;
     }
     let base = match token.rfind('(') {
@@ -85,6 +94,7 @@ mod tests {
             start: i as u32 * 10,
             end: i as u32 * 10 + 9,
             confidence: None,
+            acoustic: 0,
         };
         hypothesis(tokens.iter().enumerate().map(segment)).text
     }
@@ -99,7 +109,7 @@ mod tests {
 
     #[test]
     fn a_phrase_shares_its_time_by_letters() {
-        let segment = Segment { token: "go_forward~".into(), start: 100, end: 189, confidence: Some(0.5) };
+        let segment = Segment { token: "go_forward~".into(), start: 100, end: 189, confidence: Some(0.5), acoustic: 0 };
         let found = hypothesis([segment]);
         let times: Vec<_> = found.words.iter().map(|w| (w.text.as_str(), w.start, w.end)).collect();
         assert_eq!(times, [("go", 1.0, 1.2), ("forward", 1.2, 1.9)]);

@@ -1,4 +1,4 @@
-//! Speech recognition by PocketSphinx, loaded at run time.
+//! Speech recognition and forced alignment by PocketSphinx, loaded at run time.
 //!
 //! Small vocabulary models, a few hundredths of real time per core, no GPU: it works on any machine, and mishears about one
 //! word in four of clear read English. [`PocketSphinx`] is a [`NativeModel`]: it belongs in a process of its own (its library
@@ -9,9 +9,14 @@
 //!
 //! Unsafe code is in `ffi` (declarations) and `decoder` (the only caller) alone.
 
+mod alignment;
 mod files;
 mod hypothesis;
 mod letters;
+mod numbers;
+mod recognition;
+mod search;
+mod spoken;
 mod stream;
 mod vocabulary;
 
@@ -21,24 +26,25 @@ mod ffi;
 #[allow(unsafe_code, reason = "the one safe wrapper around the C library")]
 mod decoder;
 
-use dalston_engine_sdk::{Capabilities, EngineError, NativeModel, Profile, StreamOptions};
+use dalston_engine_sdk::{Capabilities, EngineError, NativeModel, StreamOptions};
 
 pub use files::{Installation, Model, Settings};
 pub use stream::PocketSphinxStream;
 
+use alignment::Alignment;
 use decoder::Decoder;
+use recognition::Recognition;
+use search::Search;
 
 /// The engine's id.
 pub const ENGINE_ID: &str = "pocketsphinx";
 
-/// A loaded model: one decoder per profile, because nothing can be shared between decoders. The usual one is loaded at
+/// A loaded model: one decoder per kind of search, because nothing can be shared between decoders. The usual one is loaded at
 /// once, the others when they are first asked for.
 pub struct PocketSphinx {
     installation: Installation,
     log: bool,
-    balanced: Decoder,
-    low_latency: Option<Decoder>,
-    accurate: Option<Decoder>,
+    decoders: Vec<(Search, Decoder)>,
 }
 
 impl PocketSphinx {
@@ -48,9 +54,9 @@ impl PocketSphinx {
     /// [`EngineError::Unavailable`] with the fix when something is missing, [`EngineError::Failed`] when the library refuses
     /// the files.
     pub fn load(settings: &Settings) -> Result<Self, EngineError> {
-        let installation = settings.probe()?;
-        let balanced = Decoder::load(&installation, Profile::Balanced, settings.log)?;
-        Ok(Self { installation, log: settings.log, balanced, low_latency: None, accurate: None })
+        let mut model = Self { installation: settings.probe()?, log: settings.log, decoders: Vec::new() };
+        model.prepare(&StreamOptions::default())?;
+        Ok(model)
     }
 }
 
@@ -68,6 +74,7 @@ impl Installation {
             vocabulary: true,
             punctuation: false,
             alignment: true,
+            translation: false,
             max_streams: None,
         }
     }
@@ -77,33 +84,33 @@ impl NativeModel for PocketSphinx {
     type Stream = PocketSphinxStream;
 
     fn prepare(&mut self, options: &StreamOptions) -> Result<(), EngineError> {
-        let decoder = match options.profile {
-            Profile::Balanced => return Ok(()),
-            Profile::LowLatency => &mut self.low_latency,
-            Profile::Accurate => &mut self.accurate,
-        };
-        if decoder.is_none() {
-            *decoder = Some(Decoder::load(&self.installation, options.profile, self.log)?);
+        let wanted = Search::of(options);
+        if !self.decoders.iter().any(|(search, _)| *search == wanted) {
+            self.decoders.push((wanted, Decoder::load(&self.installation, wanted, self.log)?));
         }
         Ok(())
     }
 
     fn into_stream(mut self, options: &StreamOptions) -> Result<PocketSphinxStream, EngineError> {
         self.prepare(options)?;
-        let Self { balanced, low_latency, accurate, .. } = self;
-        let decoders =
-            [(Profile::Balanced, Some(balanced)), (Profile::LowLatency, low_latency), (Profile::Accurate, accurate)];
+        let wanted = Search::of(options);
         let mut chosen = None;
-        for (profile, decoder) in decoders {
-            if profile == options.profile {
-                chosen = decoder;
+        for (search, decoder) in self.decoders {
+            if search == wanted {
+                chosen = Some(decoder);
             } else {
                 // Freeing a model would copy its pages into this process, which was forked to share them.
                 std::mem::forget(decoder);
             }
         }
-        let mut decoder = chosen.ok_or_else(|| EngineError::Failed("the profile's decoder is gone".to_owned()))?;
-        vocabulary::apply(&mut decoder, &options.vocabulary)?;
-        Ok(PocketSphinxStream::new(decoder))
+        let mut decoder =
+            chosen.ok_or_else(|| EngineError::Failed("the decoder that was loaded is gone".to_owned()))?;
+        Ok(match &options.text {
+            Some(text) => PocketSphinxStream::Alignment(Alignment::new(decoder, text)?),
+            None => {
+                vocabulary::apply(&mut decoder, &options.vocabulary)?;
+                PocketSphinxStream::Recognition(Recognition::new(decoder))
+            }
+        })
     }
 }
