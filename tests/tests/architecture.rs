@@ -20,6 +20,7 @@ const LEVELS: &[(&str, u8)] = &[
     ("dalston-engine-pocketsphinx", 2),
     ("dalston-engine-diarize", 2),
     ("dalston-engine-prepare", 2),
+    ("dalston-engine-remote", 2),
     ("dalston-engine-align", 2),
     ("dalston-engine-utterances", 2),
     ("dalston-session-router", 2),
