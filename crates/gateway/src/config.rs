@@ -107,8 +107,6 @@ pub struct StreamLimits {
     /// answered, and close 4429.
     #[serde(deserialize_with = "maybe_seconds")]
     pub max_duration: Option<Duration>,
-    /// Sessions open at once for one key which says nothing of its own: no limit. Then close 4429.
-    pub sessions_per_key: Option<usize>,
 }
 
 impl Default for StreamLimits {
@@ -125,7 +123,6 @@ impl Default for StreamLimits {
             allocate_timeout: Duration::from_secs(10),
             worker_timeout: Duration::from_secs(60),
             max_duration: None,
-            sessions_per_key: None,
         }
     }
 }

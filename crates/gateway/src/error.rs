@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use dalston_store::StoreError;
+
 /// A problem of the operator's, found before a port is served.
 #[derive(Debug, thiserror::Error)]
 pub enum GatewayError {
@@ -15,10 +17,13 @@ pub enum GatewayError {
     },
     /// Anybody who reaches the address could use the server.
     #[error(
-        "refusing to serve {0} without authentication: set gateway.auth.mode = \"keys\" and create a key, or bind a loopback \
-         address such as 127.0.0.1"
+        "refusing to serve {0}: other machines can reach this address and nobody is asked for a key; create one with `dalston \
+         keys create`, or bind 127.0.0.1"
     )]
     PublicWithoutAuth(SocketAddr),
+    /// The store does not say which keys there are.
+    #[error("the keys cannot be read: {0}")]
+    Keys(#[source] StoreError),
     /// The listener is not usable.
     #[error("the listener is not usable: {0}")]
     Listener(#[from] std::io::Error),

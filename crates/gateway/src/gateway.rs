@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use dalston_egress::Client;
 use dalston_session_router::SessionRouter;
-use dalston_store::Archive;
+use dalston_store::{Archive, KeyStore};
 use dalston_telemetry::{Metrics, Tracers};
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     GatewayConfig, GatewayError, api,
-    auth::Authenticator,
+    auth::{Authenticator, ServerSecret},
     batch::{Batch, Jobs},
     server,
 };
@@ -40,7 +40,7 @@ impl Gateway {
     /// A setting that is not allowed, by its key.
     pub fn new(config: GatewayConfig, deps: Deps) -> Result<Self, GatewayError> {
         config.check()?;
-        let auth = Authenticator::new(&config.auth, &config.stream)?;
+        let auth = Authenticator::new(&config.auth)?;
         let Deps { router, tracers, metrics } = deps;
         let (draining, cut) = (CancellationToken::new(), CancellationToken::new());
         let (archive, batch, egress, sessions) = (None, None, None, TaskTracker::new());
@@ -48,11 +48,18 @@ impl Gateway {
         Ok(Self { app: App(Arc::new(shared)) })
     }
 
+    /// Looks for API keys there, and lets who may make and take back others. The secret is the one that they are made with.
+    #[must_use]
+    pub fn with_keys(mut self, keys: KeyStore, secret: ServerSecret) -> Self {
+        let shared = self.unshared();
+        shared.auth.with_keys(keys, secret, shared.config.auth.limits);
+        self
+    }
+
     /// Lets clients read the sessions that were kept for them.
     #[must_use]
     pub fn with_archive(mut self, archive: Archive) -> Self {
-        let shared = Arc::get_mut(&mut self.app.0).expect("a gateway that serves nothing yet has not been shared");
-        shared.archive = Some(archive);
+        self.unshared().archive = Some(archive);
         self
     }
 
@@ -62,17 +69,19 @@ impl Gateway {
     /// A setting that is not allowed, by its key.
     pub fn with_jobs(mut self, jobs: Jobs) -> Result<Self, GatewayError> {
         jobs.settings.check()?;
-        let shared = Arc::get_mut(&mut self.app.0).expect("a gateway that serves nothing yet has not been shared");
-        shared.batch = Some(Batch::new(jobs));
+        self.unshared().batch = Some(Batch::new(jobs));
         Ok(self)
     }
 
     /// Lets clients name places: where their audio is to be fetched from.
     #[must_use]
     pub fn with_egress(mut self, client: Client) -> Self {
-        let shared = Arc::get_mut(&mut self.app.0).expect("a gateway that serves nothing yet has not been shared");
-        shared.egress = Some(client);
+        self.unshared().egress = Some(client);
         self
+    }
+
+    fn unshared(&mut self) -> &mut Shared {
+        Arc::get_mut(&mut self.app.0).expect("a gateway that serves nothing yet has not been shared")
     }
 
     /// Serves until `shutdown` resolves, then drains: `/readyz` says 503, sessions are asked to end and do so within
@@ -80,11 +89,17 @@ impl Gateway {
     /// workers must go on until then: it is they who answer for what was received.
     ///
     /// # Errors
-    /// Before anything is served: [`GatewayError::PublicWithoutAuth`], or a listener without an address.
+    /// Before anything is served: [`GatewayError::PublicWithoutAuth`], keys that cannot be read, or a listener without an
+    /// address.
     pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) -> Result<(), GatewayError> {
-        self.app.config.auth.permits(listener.local_addr()?)?;
-        let router = api::router(&self.app);
-        server::serve(&self.app, router, listener, shutdown).await;
+        let Self { app } = self;
+        app.auth.ready_for(listener.local_addr()?).await?;
+        let router = api::router(&app);
+        tokio::select! {
+            () = server::serve(&app, router, listener, shutdown) => {}
+            () = app.auth.keep_fresh() => {}
+        }
+        app.auth.note_uses().await;
         Ok(())
     }
 }

@@ -20,6 +20,7 @@ mod batch;
 mod config;
 mod error;
 mod gateway;
+mod rate;
 mod server;
 mod stream;
 

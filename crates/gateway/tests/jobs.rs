@@ -4,12 +4,11 @@
 
 mod support;
 
-use dalston_gateway::auth::{Scope, ServerSecret};
-use dalston_gateway::{JobSettings, auth::ApiKey};
-use dalston_telemetry::Tracers;
+use dalston_protocol::key::Scope;
 use support::{
     Server, config,
     jobs::{BatchServer, Form, JOBS, heard},
+    keys::Keys,
 };
 
 #[tokio::test]
@@ -205,13 +204,10 @@ async fn what_failed_is_listed_and_can_be_tried_again() {
 
 #[tokio::test]
 async fn another_tenants_job_is_not_found() {
-    let secret = ServerSecret::generate();
-    let keys = [(); 2].map(|()| ApiKey::generate(&secret, vec![Scope::Batch]));
-    let records: String =
-        keys.iter().map(|key| format!("[[auth.keys]]\n{}", toml::to_string(key.record()).unwrap())).collect();
-    let settings = format!("[auth]\nmode = \"keys\"\nserver_secret = \"{}\"\n{records}", secret.expose());
-    let server = BatchServer::with(config(&settings), JobSettings::default(), Tracers::off()).await;
-    let [mine, other] = keys.map(|key| format!("Authorization: Bearer {}", key.expose()));
+    let keys = Keys::new().await;
+    let [mine, other] = [keys.with(&[Scope::Batch]).await, keys.with(&[Scope::Batch]).await]
+        .map(|key| format!("Authorization: Bearer {key}"));
+    let server = BatchServer::with_keys(config(""), &keys).await;
 
     let answer = server.post_to(JOBS, &Form::of(b"audio"), &format!("{mine}\r\n")).await;
     let id = answer.json()["id"].as_str().unwrap().to_owned();

@@ -9,12 +9,13 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use dalston_gateway::{
-    GatewayConfig,
-    auth::{ApiKey, AuthConfig, Scope, ServerSecret},
+use dalston_gateway::GatewayConfig;
+use dalston_protocol::key::Scope;
+use support::{
+    Server,
+    keys::{Keys, wanted},
+    partial, transcript,
 };
-use dalston_telemetry::Tracers;
-use support::{CAPACITY, Server, partial, transcript};
 use tracing_subscriber::fmt::{MakeWriter, format::FmtSpan};
 
 #[derive(Clone, Default)]
@@ -49,13 +50,13 @@ async fn no_key_no_token_no_query_and_no_word_is_logged() {
         .with_ansi(false);
     tracing::subscriber::set_global_default(everything.finish()).unwrap();
 
-    let secret = ServerSecret::generate();
-    let key = ApiKey::generate(&secret, vec![Scope::Realtime, Scope::Read]);
-    let canary_secret = secret.expose().to_owned();
-    let auth = AuthConfig::Keys { server_secret: secret, keys: vec![key.record().clone()] };
-    let config = GatewayConfig { auth, ..GatewayConfig::default() };
-    let debugged = format!("{config:?} {key:?}");
-    let mut server = Server::with(config, Tracers::off(), CAPACITY).await;
+    let keys = Keys::new().await;
+    let key = keys.make(wanted(&[Scope::Realtime, Scope::Read, Scope::Admin])).await;
+    let canary_secret = keys.secret.expose().to_owned();
+    let config = GatewayConfig::default();
+    let kept = keys.store.list().await.unwrap();
+    let debugged = format!("{config:?} {key:?} {:?} {kept:?} {:?}", key.record(), keys.secret);
+    let mut server = Server::with_keys(config, &keys).await;
 
     let header = format!("xi-api-key: {}", key.expose());
     let issued = server.http(&format!("POST /auth/tokens?canary-query=1\r\n{header}")).await.json();
@@ -66,6 +67,10 @@ async fn no_key_no_token_no_query_and_no_word_is_logged() {
     server.connect("?api_key=canary-key&canary-query=1").await.refusal().await;
     server.connect("?token=canary-key").await.refusal().await;
     server.connect(&format!("?api_key={}&language=canary-query", key.expose())).await.refusal().await;
+
+    let made = server.send("POST /auth/keys", &header, br#"{"name": "canary", "scopes": ["read"]}"#).await.json();
+    let made = made["key"].as_str().unwrap().splitn(3, '_').nth(2).unwrap().to_owned();
+    let listed = server.http(&format!("GET /auth/keys\r\n{header}")).await.body;
 
     let mut client = server.connect(&format!("?token={token}&vocabulary=%5B%22canary-word%22%5D&canary-query=1")).await;
     let mut session = server.session().await;
@@ -84,8 +89,10 @@ async fn no_key_no_token_no_query_and_no_word_is_logged() {
     let log = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
     assert!(log.matches("session ended").count() >= 4, "{log}");
     let half = key.expose().splitn(3, '_').nth(2).unwrap();
-    for canary in ["canary-", half, &token, &canary_secret, "canary-audio"] {
-        for (place, text) in [("the log", &log), ("the metrics", &metrics), ("a debug form", &debugged)] {
+    for canary in ["canary-", half, &token, &canary_secret, "canary-audio", &made] {
+        for (place, text) in
+            [("the log", &log), ("the metrics", &metrics), ("a debug form", &debugged), ("a list", &listed)]
+        {
             let line = text.lines().find(|line| line.contains(canary));
             assert_eq!(line, None, "{canary} is in {place}");
         }

@@ -6,14 +6,11 @@ mod support;
 
 use std::time::Duration;
 
-use dalston_gateway::{
-    JobSettings,
-    auth::{ApiKey, Scope, ServerSecret},
-};
-use dalston_telemetry::Tracers;
+use dalston_protocol::key::Scope;
 use support::{
     config,
     jobs::{BatchServer, Form, heard},
+    keys::Keys,
     wire::Answer,
 };
 use tokio::io::AsyncWriteExt;
@@ -85,13 +82,10 @@ async fn there_are_only_so_many() {
 
 #[tokio::test]
 async fn a_tenant_does_not_see_anothers_webhooks() {
-    let secret = ServerSecret::generate();
-    let keys = [(); 2].map(|()| ApiKey::generate(&secret, vec![Scope::Batch]));
-    let records: String =
-        keys.iter().map(|key| format!("[[auth.keys]]\n{}", toml::to_string(key.record()).unwrap())).collect();
-    let auth = format!("[auth]\nmode = 'keys'\nserver_secret = '{}'\n{records}", secret.expose());
-    let server = BatchServer::with(config(&auth), JobSettings::default(), Tracers::off()).await;
-    let [mine, other] = keys.map(|key| format!("Authorization: Bearer {}", key.expose()));
+    let keys = Keys::new().await;
+    let [mine, other] = [keys.with(&[Scope::Batch]).await, keys.with(&[Scope::Batch]).await]
+        .map(|key| format!("Authorization: Bearer {key}"));
+    let server = BatchServer::with_keys(config(""), &keys).await;
     let request = format!("POST {WEBHOOKS}");
     let mut stream = server.request(&request, "application/json", HOOK.len(), &format!("{mine}\r\n")).await;
     stream.write_all(HOOK.as_bytes()).await.unwrap();

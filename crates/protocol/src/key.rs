@@ -80,6 +80,11 @@ impl KeyLimits {
         }
     }
 
+    /// Whether nothing is said.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
     /// Each limit by its name.
     pub fn named(&self) -> [(&'static str, Option<u32>); 4] {
         [
@@ -103,7 +108,7 @@ pub struct NewKey {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tenant: Option<String>,
     /// How much of it.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "KeyLimits::is_empty")]
     pub limits: KeyLimits,
     /// Days after which it is worth nothing. Absent: never.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -18,4 +18,4 @@ pub use close::{Close, CloseCode};
 pub use error::{ApiError, ErrorBody, ErrorCode};
 pub use id::{InvalidId, JobId, LeaseId, MessageId, RequestId, SessionId, TaskId, WebhookId, WorkerId};
 pub use transcript::{Segment, Word, round_ms};
-pub use webhook::{EndedJob, Webhook, WebhookEvent, WebhookList, WebhookMessage};
+pub use webhook::{EndedJob, Webhook, WebhookDelivery, WebhookDeliveryList, WebhookEvent, WebhookList, WebhookMessage};

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{JobId, RequestId, WebhookId, job::JobStatus};
+use crate::{JobId, MessageId, RequestId, WebhookId, job::JobStatus};
 
 /// What a webhook may be told of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -22,6 +22,15 @@ pub enum WebhookEvent {
 impl WebhookEvent {
     /// Every event there is.
     pub const ALL: [Self; 3] = [Self::JobCompleted, Self::JobFailed, Self::JobCancelled];
+
+    /// The event as clients see it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::JobCompleted => "job.completed",
+            Self::JobFailed => "job.failed",
+            Self::JobCancelled => "job.cancelled",
+        }
+    }
 
     /// What it is that a job has come to stand there; nothing, while it has not ended.
     pub const fn of(status: JobStatus) -> Option<Self> {
@@ -79,6 +88,38 @@ pub struct Webhook {
     /// What messages are signed with: `whsec_…`. Told once, when it is made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret: Option<String>,
+}
+
+/// What became of a message to a webhook.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WebhookDelivery {
+    /// The message, as `webhook-id` names it.
+    pub id: MessageId,
+    /// The job that ended.
+    pub job_id: JobId,
+    /// Attempts that have begun.
+    pub attempts: u32,
+    /// Since when it was to be told, in RFC 3339.
+    pub created_at: String,
+    /// When it is tried again; absent once it was taken or given up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_attempt_at: Option<String>,
+    /// When it was taken or given up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<String>,
+    /// The status that the last attempt was answered with: 2xx took it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answered: Option<u16>,
+    /// Why the last attempt was not answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+}
+
+/// What became of the newest messages to a webhook.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WebhookDeliveryList {
+    /// Newest first, a hundred at most.
+    pub items: Vec<WebhookDelivery>,
 }
 
 /// A tenant's webhooks.

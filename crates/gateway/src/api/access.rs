@@ -5,12 +5,12 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use dalston_protocol::ApiError;
+use dalston_protocol::{ApiError, key::Scope};
 use http::{HeaderMap, Method};
 
 use super::Failure;
 use crate::{
-    auth::{Credential, Principal, Scope},
+    auth::{Credential, Principal},
     gateway::App,
 };
 

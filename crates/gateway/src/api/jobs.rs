@@ -1,9 +1,10 @@
 //! The routes of the batch API.
 
 use axum::routing::{get, patch, post};
+use dalston_protocol::key::Scope;
 
 use super::{Access, Route, reads, route};
-use crate::{auth::Scope, batch};
+use crate::batch;
 
 /// Whoever may upload may also read and end what was uploaded with the same key, and nothing of others.
 const OWN: Access = Access::AnyOf(&[Scope::Batch]);
@@ -17,6 +18,7 @@ pub(super) fn table() -> Vec<Route> {
             "your jobs; upload a file to make one",
             get(batch::list).post(batch::create),
         ),
+        route("POST", "/v1/audio/translations", OWN, "the same in English, in OpenAI's way", post(batch::translate)),
         reads("/v1/audio/transcriptions/dead", OWN, "tasks that failed for good, to be tried again", get(batch::dead)),
         route(
             "GET, PATCH, DELETE",
@@ -50,6 +52,8 @@ pub(super) fn table() -> Vec<Route> {
         ),
     ];
     // Uploads and waits have limits of their own (`JobSettings`); reading is bounded as everywhere.
-    table[0].keeps_time = true;
+    for upload in &mut table[..2] {
+        upload.keeps_time = true;
+    }
     table
 }

@@ -9,6 +9,7 @@ mod capabilities;
 mod docs;
 mod failure;
 mod jobs;
+mod keys;
 mod observe;
 mod openapi;
 mod probes;
@@ -23,7 +24,7 @@ use axum::{
     middleware::from_fn_with_state,
     routing::{MethodRouter, get, post},
 };
-use dalston_protocol::{ApiError, ErrorCode, realtime::STREAM_PATH};
+use dalston_protocol::{ApiError, ErrorCode, key::Scope, realtime::STREAM_PATH};
 
 use self::access::Access;
 pub(crate) use self::{
@@ -31,7 +32,7 @@ pub(crate) use self::{
     failure::Failure,
     observe::{header_text, traced},
 };
-use crate::{HttpLimits, auth::Scope, gateway::App, stream};
+use crate::{HttpLimits, gateway::App, stream};
 
 /// One route, as shown on the start page and tried by tests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,6 +101,7 @@ fn table(limits: &HttpLimits) -> Vec<Route> {
         ),
         route("POST", "/auth/tokens", OWN, "a token for one session, for browsers", post(tokens::issue)),
     ]);
+    table.extend(keys::table());
     table
 }
 

@@ -11,17 +11,17 @@ use axum::{
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use dalston_egress::Client;
-use dalston_protocol::{ApiError, ErrorCode, Webhook, WebhookEvent, WebhookId, WebhookList};
-use dalston_store::{JobStore, MAX_WEBHOOKS, NewWebhook, SigningSecret, StoreError, WebhookRecord};
+use dalston_protocol::{
+    ApiError, ErrorCode, Webhook, WebhookDelivery, WebhookDeliveryList, WebhookEvent, WebhookId, WebhookList,
+    key::Scope,
+};
+use dalston_store::{JobStore, MAX_WEBHOOKS, NewWebhook, SigningSecret, StoreError, Told, WebhookRecord};
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Access, Failure, Route, route};
-use crate::{
-    auth::{Principal, Scope},
-    gateway::App,
-};
+use super::{Access, Failure, Route, reads, route};
+use crate::{auth::Principal, gateway::App};
 
 /// Whoever may make jobs may have their ends told.
 const OWN: Access = Access::AnyOf(&[Scope::Batch]);
@@ -31,11 +31,14 @@ const SECRET_BYTES: usize = 32;
 const ROTATION: Duration = Duration::from_secs(24 * 3600);
 /// Longest URL.
 const MAX_URL: usize = 2048;
+/// Most deliveries in a list.
+const MAX_DELIVERIES: u32 = 100;
 
 pub(super) fn table() -> Vec<Route> {
     vec![
         route("GET, POST", "/v1/webhooks", OWN, "who is told of your jobs' ends", get(list).post(create)),
         route("DELETE", "/v1/webhooks/{id}", OWN, "have one told nothing more", delete(remove)),
+        reads("/v1/webhooks/{id}/deliveries", OWN, "what became of its messages", get(deliveries)),
         route("POST", "/v1/webhooks/{id}/rotate", OWN, "another secret for it", post(rotate)),
     ]
 }
@@ -81,6 +84,17 @@ async fn remove(
     if removed { Ok(StatusCode::NO_CONTENT) } else { Err(not_found()) }
 }
 
+async fn deliveries(
+    State(app): State<App>,
+    Extension(caller): Extension<Principal>,
+    Path(id): Path<String>,
+) -> Result<Json<WebhookDeliveryList>, Failure> {
+    let store = parts(&app)?.0;
+    let told = store.told(&caller.tenant(), &webhook_id(&id)?, MAX_DELIVERIES).await.map_err(unreadable)?;
+    let items = told.ok_or_else(not_found)?.into_iter().map(delivery).collect();
+    Ok(Json(WebhookDeliveryList { items }))
+}
+
 async fn rotate(
     State(app): State<App>,
     Extension(caller): Extension<Principal>,
@@ -121,8 +135,24 @@ fn new_secret() -> SigningSecret {
     SigningSecret::new(format!("whsec_{}", STANDARD.encode(random)))
 }
 
+fn delivery(told: Told) -> WebhookDelivery {
+    WebhookDelivery {
+        id: told.id,
+        job_id: told.job,
+        attempts: told.attempts,
+        created_at: time(told.created_at),
+        next_attempt_at: told.due_at.map(time),
+        ended_at: told.ended_at.map(time),
+        answered: told.status,
+        problem: told.problem,
+    }
+}
+
+fn time(at: SystemTime) -> String {
+    humantime::format_rfc3339_millis(at).to_string()
+}
+
 fn view(record: WebhookRecord) -> Webhook {
-    let time = |at| humantime::format_rfc3339_millis(at).to_string();
     Webhook {
         id: record.id,
         url: record.url,

@@ -1,22 +1,25 @@
 //! API keys: `dal_<id>_<secret>`, kept as the id and an HMAC-SHA256 of the secret.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD as BASE64};
+use dalston_protocol::key::NewKey;
+use dalston_store::{KeyHash, NewKeyRecord};
 use hmac::{Hmac, KeyInit, Mac};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Deserializer};
 use sha2::Sha256;
-use subtle::ConstantTimeEq;
-
-use super::Scope;
-use crate::GatewayError;
 
 const PREFIX: &str = "dal_";
 const ID_BYTES: usize = 6;
 const SECRET_BYTES: usize = 32;
-const HASH_BYTES: usize = 32;
 /// More than any key has; the rest of a longer one is not hashed.
 const LONGEST: usize = 256;
+/// What a secret signs to tell which one it is.
+const MARK: &[u8] = b"which server secret is this?";
+const MARK_BYTES: usize = 8;
+
+/// A keyed hash of the secret half of a key.
+pub(super) type Hash = [u8; 32];
 
 /// The server's own secret, which keys the hashes of API keys. Never printed.
 #[derive(Clone)]
@@ -36,12 +39,20 @@ impl ServerSecret {
         &self.0
     }
 
-    fn hash(&self, id: &str, secret: &str) -> [u8; HASH_BYTES] {
-        let mut mac = Hmac::<Sha256>::new_from_slice(self.0.as_bytes()).expect("HMAC takes a key of any length");
+    /// Tells secrets apart and nothing about them: keys that were made with another one can be named as such.
+    pub(super) fn mark(&self) -> String {
+        let mark = self.sign([MARK]);
+        mark[..MARK_BYTES].iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    fn hash(&self, id: &str, secret: &str) -> Hash {
         // The id is hashed along, so that a hash is worth nothing under another id. Ids contain no `_`.
-        mac.update(id.as_bytes());
-        mac.update(b"_");
-        mac.update(secret.as_bytes());
+        self.sign([id.as_bytes(), b"_", secret.as_bytes()])
+    }
+
+    fn sign<const N: usize>(&self, parts: [&[u8]; N]) -> Hash {
+        let mut mac = Hmac::<Sha256>::new_from_slice(self.0.as_bytes()).expect("HMAC takes a key of any length");
+        parts.into_iter().for_each(|part| mac.update(part));
         mac.finalize().into_bytes().into()
     }
 }
@@ -69,65 +80,31 @@ impl<'de> Deserialize<'de> for ServerSecret {
     }
 }
 
-/// What the server keeps of a key.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct KeyRecord {
-    /// The public half. Stands in logs and traces as the tenant.
-    pub id: Box<str>,
-    /// Keyed hash of the secret half, base64url.
-    pub hash: KeyHash,
-    /// What the key may do.
-    pub scopes: Vec<Scope>,
-    /// For people.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-    /// Sessions open at once; `stream.sessions_per_key` when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub max_sessions: Option<usize>,
-}
-
-/// HMAC-SHA256 of a key's secret half.
-#[derive(Clone)]
-pub struct KeyHash([u8; HASH_BYTES]);
-
-impl fmt::Debug for KeyHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("KeyHash(…)")
-    }
-}
-
-impl Serialize for KeyHash {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&BASE64.encode(self.0))
-    }
-}
-
-impl<'de> Deserialize<'de> for KeyHash {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let wrong =
-            || serde::de::Error::custom("hash is not 32 bytes of base64url, as `dalston keys create` prints it");
-        let bytes = BASE64.decode(String::deserialize(deserializer)?).map_err(|_| wrong())?;
-        Ok(Self(bytes.try_into().map_err(|_| wrong())?))
-    }
-}
-
 /// A new key, in full for the only time.
 pub struct ApiKey {
     key: String,
-    record: KeyRecord,
+    record: NewKeyRecord,
 }
 
 impl ApiKey {
-    /// A new key for a server with this secret.
-    pub fn generate(server: &ServerSecret, scopes: Vec<Scope>) -> Self {
+    /// A new key for servers with this secret. Whether the wish makes sense was [checked](NewKey::check) before.
+    pub fn generate(server: &ServerSecret, wanted: NewKey) -> Self {
         let id: String = random::<ID_BYTES>().iter().map(|byte| format!("{byte:02x}")).collect();
         let secret = BASE64.encode(random::<SECRET_BYTES>());
-        let hash = KeyHash(server.hash(&id, &secret));
-        Self {
-            key: format!("{PREFIX}{id}_{secret}"),
-            record: KeyRecord { id: id.into(), hash, scopes, name: None, max_sessions: None },
-        }
+        let NewKey { name, mut scopes, tenant, limits, expires_in_days } = wanted;
+        scopes.sort_unstable_by_key(|scope| *scope as u8);
+        scopes.dedup();
+        let record = NewKeyRecord {
+            hash: KeyHash::new(BASE64.encode(server.hash(&id, &secret))),
+            made_with: server.mark(),
+            name,
+            scopes,
+            tenant: tenant.unwrap_or_else(|| id.clone()),
+            limits,
+            lasts: expires_in_days.map(|days| Duration::from_secs(u64::from(days) * 86_400)),
+            id: id.clone(),
+        };
+        Self { key: format!("{PREFIX}{id}_{secret}"), record }
     }
 
     /// The key itself, to be shown once.
@@ -140,8 +117,8 @@ impl ApiKey {
         &self.record.id
     }
 
-    /// What the server keeps.
-    pub fn record(&self) -> &KeyRecord {
+    /// What is kept of it.
+    pub fn record(&self) -> &NewKeyRecord {
         &self.record
     }
 }
@@ -152,34 +129,19 @@ impl fmt::Debug for ApiKey {
     }
 }
 
-/// The id of `given`, when it is a whole and right key.
+/// What a caller brought, taken apart: an id to look for, and a hash that must be the one that is kept there.
 ///
-/// Every way through does the same work: one hash and one comparison, also for an unknown id and for what is not a key.
-pub(super) fn verify<'a, 'k>(
-    server: &ServerSecret,
-    given: &'a str,
-    record_of: impl Fn(&str) -> Option<&'k KeyRecord>,
-) -> Option<&'a str> {
+/// It takes one hash of at most a few hundred bytes, also for what is not a key at all.
+pub(super) fn parse<'a>(server: &ServerSecret, given: &'a str) -> (&'a str, Hash) {
     let short = &given.as_bytes()[..given.len().min(LONGEST)];
     let given = std::str::from_utf8(short).unwrap_or_default();
     let (id, secret) = given.strip_prefix(PREFIX).and_then(|rest| rest.split_once('_')).unwrap_or(("", given));
-    let hash = server.hash(id, secret);
-    let record = record_of(id);
-    let expected = record.map_or(&[0; HASH_BYTES], |record| &record.hash.0);
-    (bool::from(hash.ct_eq(expected)) && record.is_some()).then_some(id)
+    (id, server.hash(id, secret))
 }
 
-pub(super) fn check(keys: &[KeyRecord]) -> Result<(), GatewayError> {
-    let problem = |problem: String| Err(GatewayError::Config { key: "auth.keys".into(), problem });
-    for (at, key) in keys.iter().enumerate() {
-        if key.id.is_empty() || !key.id.chars().all(|c| c.is_ascii_alphanumeric()) {
-            return problem(format!("[{at}] has the id {:?}; letters and digits are needed", key.id));
-        }
-        if keys[..at].iter().any(|earlier| earlier.id == key.id) {
-            return problem(format!("[{at}] has the id {:?} of an earlier key", key.id));
-        }
-    }
-    Ok(())
+/// A hash as it is kept; `None` for what this program does not write.
+pub(super) fn kept(hash: &KeyHash) -> Option<Hash> {
+    BASE64.decode(hash.reveal()).ok()?.try_into().ok()
 }
 
 pub(super) fn random<const N: usize>() -> [u8; N] {

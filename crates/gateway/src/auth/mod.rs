@@ -1,152 +1,202 @@
 //! Who calls, and what they may do.
 //!
-//! With [`AuthConfig::None`] everybody who reaches the loopback address may do everything; since a browser reaches it
-//! too, on behalf of any page, [`Origins`] keeps foreign pages out. With [`AuthConfig::Keys`] every route but the
-//! public list wants a key with a scope. Nothing of a credential ever stands in a log, a span or an error.
+//! Where keys are asked for, every route but the public list wants one with a scope. Where nobody is asked for a key,
+//! everybody who reaches the loopback address may do everything; since a browser reaches it too, on behalf of any page,
+//! [`Origins`] keeps foreign pages out. Unless it is set, a server asks for keys from the moment there is one.
+//!
+//! Nothing of a credential ever stands in a log, a span or an error.
 
+mod allowance;
 mod credential;
 mod key;
+mod keyring;
 mod origin;
 mod principal;
 mod token;
 
-use std::{collections::HashMap, net::SocketAddr, time::Instant};
+use std::{net::SocketAddr, sync::Arc, time::Instant};
 
-use dalston_protocol::{ApiError, ErrorCode};
+use dalston_protocol::{ApiError, ErrorCode, key::KeyLimits};
+use dalston_store::{KeyStore, StoreError};
 use serde::Deserialize;
 
-pub(crate) use self::{credential::Credential, origin::Origins, principal::Principal};
+use self::keyring::Keyring;
 pub use self::{
-    key::{ApiKey, KeyRecord, ServerSecret},
-    principal::{Scope, SessionSeat},
+    allowance::Seat,
+    key::{ApiKey, ServerSecret},
     token::{IssuedToken, TOKEN_LIFETIME},
 };
-use crate::{GatewayError, StreamLimits};
+pub(crate) use self::{credential::Credential, origin::Origins, principal::Principal, token::Ticket};
+use crate::GatewayError;
 
-/// Who may do what.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(tag = "mode", rename_all = "lowercase", deny_unknown_fields)]
-pub enum AuthConfig {
-    /// Everybody may do everything. Served on loopback addresses only.
-    None {
-        /// Origins of browser pages that may use the server, beside those of loopback: `https://captions.example`.
-        /// Their hosts are also allowed as `Host`, for a proxy in front.
-        #[serde(default)]
-        allowed_origins: Vec<String>,
-    },
-    /// Only who has a key.
-    Keys {
-        /// Hashes of keys are keyed with it: a stolen configuration without it cannot be searched for keys.
-        server_secret: ServerSecret,
-        /// The keys there are.
-        #[serde(default)]
-        keys: Vec<KeyRecord>,
-    },
+/// Who is let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AuthMode {
+    /// Everybody, for everything. Served on loopback addresses only.
+    None,
+    /// Who has a key.
+    Keys,
 }
 
-impl Default for AuthConfig {
-    fn default() -> Self {
-        Self::None { allowed_origins: Vec::new() }
-    }
+/// Who may do what.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AuthConfig {
+    /// Who is let in. Absent: who has a key, from the moment on that there is one.
+    pub mode: Option<AuthMode>,
+    /// Where nobody is asked for a key: origins of browser pages that may use the server, beside those of loopback:
+    /// `https://captions.example`. Their hosts are also allowed as `Host`, for a proxy in front.
+    pub allowed_origins: Vec<String>,
+    /// What a key may have that says nothing of its own; and everybody together, where nobody is asked for a key.
+    pub limits: KeyLimits,
 }
 
 impl AuthConfig {
-    /// Refuses to serve an address that others can reach, when nobody is asked for a key.
-    ///
-    /// # Errors
-    /// [`GatewayError::PublicWithoutAuth`].
-    pub fn permits(&self, address: SocketAddr) -> Result<(), GatewayError> {
-        match self {
-            Self::None { .. } if !address.ip().is_loopback() => Err(GatewayError::PublicWithoutAuth(address)),
-            _ => Ok(()),
-        }
-    }
-
     pub(crate) fn check(&self) -> Result<(), GatewayError> {
-        match self {
-            Self::None { allowed_origins } => Origins::new(allowed_origins).map(drop),
-            Self::Keys { keys, .. } => key::check(keys),
+        if let Some((name, _)) = self.limits.named().into_iter().find(|(_, limit)| *limit == Some(0)) {
+            let problem = "is 0; at least 1 is needed".to_owned();
+            return Err(GatewayError::Config { key: format!("auth.limits.{name}"), problem });
         }
+        Origins::new(&self.allowed_origins).map(drop)
     }
 }
 
 /// Finds the principal behind a credential.
 #[derive(Debug)]
 pub(crate) struct Authenticator {
-    mode: Mode,
-    tokens: token::Tokens,
-}
-
-#[derive(Debug)]
-enum Mode {
-    Open { anonymous: Principal, origins: Origins },
-    Keys { secret: ServerSecret, known: HashMap<Box<str>, (KeyRecord, Principal)> },
+    mode: Option<AuthMode>,
+    anonymous: Principal,
+    origins: Origins,
+    keyring: Option<Keyring>,
+    tokens: Arc<token::Tokens>,
 }
 
 impl Authenticator {
-    pub(crate) fn new(config: &AuthConfig, limits: &StreamLimits) -> Result<Self, GatewayError> {
+    pub(crate) fn new(config: &AuthConfig) -> Result<Self, GatewayError> {
         config.check()?;
-        let mode = match config {
-            AuthConfig::None { allowed_origins } => Mode::Open {
-                anonymous: Principal::new("anonymous", &Scope::ALL, limits.sessions_per_key),
-                origins: Origins::new(allowed_origins)?,
-            },
-            AuthConfig::Keys { server_secret, keys } => {
-                let principal = |key: &KeyRecord| {
-                    Principal::new(&key.id, &key.scopes, key.max_sessions.or(limits.sessions_per_key))
-                };
-                Mode::Keys {
-                    secret: server_secret.clone(),
-                    known: keys.iter().map(|key| (key.id.clone(), (key.clone(), principal(key)))).collect(),
-                }
+        Ok(Self {
+            mode: config.mode,
+            anonymous: Principal::anonymous(config.limits),
+            origins: Origins::new(&config.allowed_origins)?,
+            keyring: None,
+            tokens: Arc::default(),
+        })
+    }
+
+    /// Has keys looked for there.
+    pub(crate) fn with_keys(&mut self, store: KeyStore, secret: ServerSecret, limits: KeyLimits) {
+        self.keyring = Some(Keyring::new(store, secret, limits));
+    }
+
+    /// Learns which keys there are, and refuses to serve an address that others can reach when nobody is asked for one.
+    ///
+    /// # Errors
+    /// [`GatewayError::PublicWithoutAuth`], or a store that does not answer.
+    pub(crate) async fn ready_for(&self, address: SocketAddr) -> Result<(), GatewayError> {
+        match &self.keyring {
+            Some(keyring) => keyring.refresh().await.map_err(GatewayError::Keys)?,
+            None if self.mode == Some(AuthMode::Keys) => {
+                let problem = "is keys, and this gateway has no store of them".to_owned();
+                return Err(GatewayError::Config { key: "auth.mode".into(), problem });
             }
-        };
-        Ok(Self { mode, tokens: token::Tokens::default() })
+            None => {}
+        }
+        if self.asks_for_keys() || address.ip().is_loopback() {
+            return Ok(());
+        }
+        Err(GatewayError::PublicWithoutAuth(address))
+    }
+
+    /// Whether one needs a key. Once it is so it stays so, for as long as this process lives.
+    pub(crate) fn asks_for_keys(&self) -> bool {
+        match self.mode {
+            Some(mode) => mode == AuthMode::Keys,
+            None => self.keyring.as_ref().is_some_and(Keyring::has_had_keys),
+        }
+    }
+
+    /// Goes on knowing which keys there are, until it is dropped.
+    pub(crate) async fn keep_fresh(&self) {
+        match &self.keyring {
+            Some(keyring) => keyring.keep_fresh().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Writes down what is not written yet of which keys were used.
+    pub(crate) async fn note_uses(&self) {
+        if let Some(keyring) = &self.keyring {
+            keyring.note_uses().await;
+        }
+    }
+
+    /// Where keys are kept, and what new ones are made with.
+    pub(crate) fn keys(&self) -> Option<(&KeyStore, &ServerSecret)> {
+        self.keyring.as_ref().map(|keyring| (keyring.store(), keyring.secret()))
+    }
+
+    /// Learns at once of what was changed just now.
+    ///
+    /// # Errors
+    /// When the store does not answer; it is asked again soon anyway.
+    pub(crate) async fn keys_changed(&self) -> Result<(), StoreError> {
+        match &self.keyring {
+            Some(keyring) => keyring.refresh().await,
+            None => Ok(()),
+        }
     }
 
     /// The origins that are let in, where nobody is asked for a key. A key is never sent by a browser on its own, so
     /// with keys any page may call.
     pub(crate) fn origins(&self) -> Option<&Origins> {
-        match &self.mode {
-            Mode::Open { origins, .. } => Some(origins),
-            Mode::Keys { .. } => None,
-        }
+        (!self.asks_for_keys()).then_some(&self.origins)
     }
 
+    /// Who this is, with one request less to send in this second.
+    ///
     /// # Errors
     /// [`ErrorCode::MissingCredentials`] or [`ErrorCode::InvalidCredentials`]; which of a key's parts was wrong is not
-    /// told.
+    /// told. [`ErrorCode::RateLimited`] for too many requests a second, and [`ErrorCode::Unavailable`] when it cannot be
+    /// known.
     pub(crate) fn authenticate(&self, credential: Option<&Credential<'_>>) -> Result<Principal, ApiError> {
-        match (&self.mode, credential) {
-            (Mode::Open { anonymous, .. }, _) => Ok(anonymous.clone()),
-            (Mode::Keys { .. }, Some(Credential::Token(token))) => {
-                self.tokens.holder(token, Instant::now()).ok_or_else(unknown_token)
+        let principal = self.identify(credential)?;
+        principal.is_used();
+        principal.count_request()?;
+        Ok(principal)
+    }
+
+    fn identify(&self, credential: Option<&Credential<'_>>) -> Result<Principal, ApiError> {
+        if !self.asks_for_keys() {
+            return Ok(self.anonymous.clone());
+        }
+        match (credential, &self.keyring) {
+            (Some(Credential::Token(token)), _) => {
+                let holder = self.tokens.holder(token, Instant::now());
+                holder.filter(Principal::is_good_now).ok_or_else(unknown_token)
             }
-            (Mode::Keys { secret, known }, Some(Credential::Key(given))) => {
-                key::verify(secret, given, |id| known.get(id).map(|(record, _)| record))
-                    .and_then(|id| known.get(id))
-                    .map(|(_, principal)| principal.clone())
-                    .ok_or_else(|| invalid("this API key is not known here"))
+            (Some(Credential::Key(given)), Some(keyring)) => {
+                keyring.holder(given)?.ok_or_else(|| invalid("this API key is not known here"))
             }
-            (Mode::Keys { .. }, Some(Credential::Unreadable)) => {
+            (Some(Credential::Key(_)), None) => Err(invalid("this API key is not known here")),
+            (Some(Credential::Unreadable), _) => {
                 Err(invalid("the Authorization header must be `Bearer KEY` or `Token KEY`"))
             }
-            (Mode::Keys { .. }, None) => Err(ApiError::new(
+            (None, _) => Err(ApiError::new(
                 ErrorCode::MissingCredentials,
                 "an API key is needed: send `Authorization: Bearer KEY` or `xi-api-key: KEY`",
             )),
         }
     }
 
-    /// Uses up the token with which `principal` came, if it did: now it has what it came for.
+    /// Takes the token with which `principal` came, if it did, so that nobody else can use it. It goes back unless it is
+    /// [used up](Ticket::use_up).
     ///
     /// # Errors
     /// [`ErrorCode::InvalidCredentials`] when another was quicker.
-    pub(crate) fn use_up_token(&self, principal: &Principal) -> Result<(), ApiError> {
-        match principal.ticket() {
-            Some(ticket) if !self.tokens.use_up(ticket, Instant::now()) => Err(unknown_token()),
-            _ => Ok(()),
-        }
+    pub(crate) fn take_token(&self, principal: &Principal) -> Result<Option<Ticket>, ApiError> {
+        let Some(ticket) = principal.ticket() else { return Ok(None) };
+        self.tokens.take(ticket, Instant::now()).map(Some).ok_or_else(unknown_token)
     }
 
     /// A token that opens one session in the name of `principal`.
@@ -167,68 +217,4 @@ fn invalid(message: &str) -> ApiError {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_public_address_needs_keys() {
-        let check = |address: &str, open: bool| {
-            let address: SocketAddr = address.parse().unwrap();
-            assert_eq!(AuthConfig::default().permits(address).is_ok(), open, "{address}");
-            let keys = AuthConfig::Keys { server_secret: ServerSecret::generate(), keys: Vec::new() };
-            assert!(keys.permits(address).is_ok(), "{address} with keys");
-        };
-        check("127.0.0.1:8000", true);
-        check("127.1.2.3:8000", true);
-        check("[::1]:8000", true);
-        check("0.0.0.0:8000", false);
-        check("[::]:8000", false);
-        check("192.168.1.2:8000", false);
-    }
-
-    #[test]
-    fn the_configuration_of_a_new_key_lets_that_key_in_and_no_other() {
-        let secret = ServerSecret::generate();
-        let key = ApiKey::generate(&secret, vec![Scope::Realtime]);
-        let record = toml::to_string(key.record()).unwrap();
-        assert!(!record.contains(key.expose().splitn(3, '_').nth(2).unwrap()), "the secret is in the record");
-        let text = format!("mode = \"keys\"\nserver_secret = \"{}\"\n[[keys]]\n{record}", secret.expose());
-        let config: AuthConfig = toml::from_str(&text).unwrap();
-        let auth = Authenticator::new(&config, &StreamLimits::default()).unwrap();
-
-        let principal = auth.authenticate(Some(&Credential::Key(key.expose().into()))).unwrap();
-        assert_eq!(&*principal.tenant(), key.id());
-        assert!(principal.require(Scope::Realtime).is_ok());
-        assert_eq!(principal.require(Scope::Admin).unwrap_err().code, ErrorCode::InsufficientScope);
-
-        let other = ApiKey::generate(&secret, vec![Scope::Realtime]);
-        let swapped = other.expose().replace(other.id(), key.id());
-        for wrong in [other.expose(), &swapped, "", "dal_", "dal__", key.id(), &key.expose()[1..], &"x".repeat(100_000)]
-        {
-            let error = auth.authenticate(Some(&Credential::Key(wrong.into()))).unwrap_err();
-            assert_eq!(error.code, ErrorCode::InvalidCredentials);
-        }
-        assert_eq!(auth.authenticate(None).unwrap_err().code, ErrorCode::MissingCredentials);
-    }
-
-    #[test]
-    fn a_token_opens_one_session_in_the_name_of_its_key() {
-        let secret = ServerSecret::generate();
-        let key = ApiKey::generate(&secret, vec![Scope::Realtime, Scope::Admin]);
-        let config = AuthConfig::Keys { server_secret: secret, keys: vec![key.record().clone()] };
-        let auth = Authenticator::new(&config, &StreamLimits::default()).unwrap();
-        let owner = auth.authenticate(Some(&Credential::Key(key.expose().into()))).unwrap();
-
-        let issued = auth.issue_token(&owner).unwrap();
-        let token = Credential::Token(issued.token.as_str().into());
-        let bearer = auth.authenticate(Some(&token)).unwrap();
-        assert_eq!(bearer.tenant(), owner.tenant());
-        assert!(bearer.require(Scope::Realtime).is_ok());
-        assert!(bearer.require(Scope::Admin).is_err(), "a token carries no more than it needs");
-        let second = auth.authenticate(Some(&token)).expect("nothing has come of the first yet");
-        auth.use_up_token(&bearer).unwrap();
-        assert_eq!(auth.use_up_token(&second).unwrap_err().code, ErrorCode::InvalidCredentials, "used twice");
-        assert_eq!(auth.authenticate(Some(&token)).unwrap_err().code, ErrorCode::InvalidCredentials);
-        assert!(auth.use_up_token(&owner).is_ok(), "a key is not used up");
-    }
-}
+mod tests;

@@ -2,15 +2,16 @@
 
 use std::{
     collections::{HashMap, VecDeque},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD as BASE64};
-use dalston_protocol::{ApiError, ErrorCode};
+use dalston_protocol::{ApiError, ErrorCode, key::Scope};
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 
-use super::{Principal, Scope, key::random};
+use super::{Principal, key::random};
 
 /// A token must be used in this time.
 pub const TOKEN_LIFETIME: Duration = Duration::from_secs(60);
@@ -37,6 +38,31 @@ impl std::fmt::Debug for IssuedToken {
     }
 }
 
+/// A token that was taken by a request that may become a session. Dropped, it can be used again, in what is left of its
+/// time: a session that found no worker leaves its client with what it came with.
+#[derive(Debug)]
+pub(crate) struct Ticket {
+    hash: Hash,
+    /// Nothing any more, once it is used up.
+    principal: Option<Principal>,
+    tokens: Arc<Tokens>,
+}
+
+impl Ticket {
+    /// A session came of it: nobody uses it again.
+    pub(crate) fn use_up(mut self) {
+        self.principal = None;
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if let Some(principal) = self.principal.take() {
+            self.tokens.give_back(self.hash, principal, Instant::now());
+        }
+    }
+}
+
 /// The tokens that wait to be used.
 #[derive(Debug, Default)]
 pub(super) struct Tokens {
@@ -56,8 +82,7 @@ impl Tokens {
     pub(super) fn issue(&self, owner: &Principal, now: Instant) -> Result<IssuedToken, ApiError> {
         let mut waiting = self.waiting.lock();
         waiting.expire(now);
-        let tenant = owner.tenant();
-        let of_owner = waiting.by_hash.values().filter(|principal| principal.tenant() == tenant).count();
+        let of_owner = waiting.by_hash.values().filter(|principal| principal.is_same(owner)).count();
         // Used tokens stay in the queue until they expire; counting them bounds it too.
         if of_owner >= MOST_OF_ONE_KEY || waiting.expiring.len() >= MOST {
             let message = "too many unused tokens; use them, or wait until they expire";
@@ -78,11 +103,22 @@ impl Tokens {
         Some(waiting.by_hash.get(&hash)?.with_ticket(hash))
     }
 
-    /// Whether the token could still be used. It cannot any more.
-    pub(super) fn use_up(&self, hash: &Hash, now: Instant) -> bool {
+    /// Takes the token, if it can still be used. Until it is given back nobody else can.
+    pub(super) fn take(self: &Arc<Self>, hash: &Hash, now: Instant) -> Option<Ticket> {
         let mut waiting = self.waiting.lock();
         waiting.expire(now);
-        waiting.by_hash.remove(hash).is_some()
+        let principal = waiting.by_hash.remove(hash)?;
+        Some(Ticket { hash: *hash, principal: Some(principal), tokens: self.clone() })
+    }
+
+    /// Its place in the queue says that its time is not over; when that has gone, so has the token.
+    fn give_back(&self, hash: Hash, principal: Principal, now: Instant) {
+        let mut waiting = self.waiting.lock();
+        waiting.expire(now);
+        // Rare, and the queue is bounded.
+        if waiting.expiring.iter().any(|(_, waits)| *waits == hash) {
+            waiting.by_hash.insert(hash, principal);
+        }
     }
 }
 
@@ -96,10 +132,16 @@ impl Waiting {
 
 #[cfg(test)]
 mod tests {
+    use dalston_protocol::key::KeyLimits;
+
     use super::*;
 
     fn owner(id: &str) -> Principal {
-        Principal::new(id, &[Scope::Realtime], None)
+        Principal::new(id, &[Scope::Realtime], KeyLimits::default(), None)
+    }
+
+    fn hash(issued: &IssuedToken) -> Hash {
+        Sha256::digest(&issued.token).into()
     }
 
     #[test]
@@ -113,23 +155,42 @@ mod tests {
     #[test]
     fn one_key_cannot_take_all_tokens() {
         let (tokens, now) = (Tokens::default(), Instant::now());
+        let greedy = owner("a");
         for _ in 0..MOST_OF_ONE_KEY {
-            tokens.issue(&owner("a"), now).unwrap();
+            tokens.issue(&greedy, now).unwrap();
         }
-        assert_eq!(tokens.issue(&owner("a"), now).unwrap_err().code, ErrorCode::RateLimited);
-        assert!(tokens.issue(&owner("b"), now).is_ok());
-        assert!(tokens.issue(&owner("a"), now + TOKEN_LIFETIME).is_ok(), "expired ones make room");
+        assert_eq!(tokens.issue(&greedy, now).unwrap_err().code, ErrorCode::RateLimited);
+        assert!(tokens.issue(&owner("a"), now).is_ok(), "another key of the same tenant");
+        assert!(tokens.issue(&greedy, now + TOKEN_LIFETIME).is_ok(), "expired ones make room");
     }
 
     #[test]
     fn using_tokens_at_once_does_not_grow_the_queue_for_ever() {
-        let (tokens, now) = (Tokens::default(), Instant::now());
+        let (tokens, now) = (Arc::new(Tokens::default()), Instant::now());
         let refused = (0..MOST + 10)
             .filter(|_| match tokens.issue(&owner("a"), now) {
-                Ok(issued) => !tokens.use_up(&Sha256::digest(issued.token).into(), now),
+                Ok(issued) => tokens.take(&hash(&issued), now).map(Ticket::use_up).is_none(),
                 Err(_) => true,
             })
             .count();
         assert_eq!(refused, 10);
+    }
+
+    #[test]
+    fn a_token_that_opened_nothing_can_be_used_again_once_and_in_its_time() {
+        let (tokens, now) = (Arc::new(Tokens::default()), Instant::now());
+        let issued = tokens.issue(&owner("a"), now).unwrap();
+        let taken = tokens.take(&hash(&issued), now).unwrap();
+        assert!(tokens.take(&hash(&issued), now).is_none(), "two have it");
+        assert!(tokens.holder(&issued.token, now).is_none());
+        drop(taken);
+        tokens.take(&hash(&issued), now).expect("it was given back").use_up();
+        assert!(tokens.take(&hash(&issued), now).is_none(), "used twice");
+
+        let issued = tokens.issue(&owner("a"), now).unwrap();
+        let taken = tokens.take(&hash(&issued), now).unwrap();
+        assert!(tokens.holder(&issued.token, now + TOKEN_LIFETIME).is_none());
+        drop(taken);
+        assert!(tokens.waiting.lock().by_hash.is_empty(), "it came back after its time, for ever");
     }
 }

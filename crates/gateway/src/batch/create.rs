@@ -1,4 +1,4 @@
-//! `POST /v1/audio/transcriptions`: a file becomes a job.
+//! `POST /v1/audio/transcriptions`: a file becomes a job. `POST /v1/audio/translations`: its text is to be English.
 
 use axum::{
     Extension, Json,
@@ -12,7 +12,7 @@ use http::{StatusCode, header, request::Parts};
 use tokio::time::Instant;
 
 use super::{
-    Batch, batch,
+    Batch, admission, batch,
     fetch::Fetch,
     follow::{Follower, announce},
     form::{File, Incoming, unwritable},
@@ -20,7 +20,7 @@ use super::{
     openai::{self, Dialect},
     query::Query,
     read::transcript,
-    request::{self, Asked},
+    request::{self, Asked, Purpose},
     unreadable, view,
 };
 use crate::{api::Failure, auth::Principal, gateway::App};
@@ -40,11 +40,33 @@ pub(crate) async fn create(
     Extension(trace): Extension<TraceContext>,
     request: Request,
 ) -> Result<Response, Failure> {
-    let batch = batch(&app)?;
+    serve(&app, &principal, request_id, trace, request, Purpose::Transcription).await
+}
+
+/// There is only OpenAI's way.
+pub(crate) async fn translate(
+    State(app): State<App>,
+    Extension(principal): Extension<Principal>,
+    Extension(request_id): Extension<RequestId>,
+    Extension(trace): Extension<TraceContext>,
+    request: Request,
+) -> Result<Response, Failure> {
+    serve(&app, &principal, request_id, trace, request, Purpose::Translation).await
+}
+
+async fn serve(
+    app: &App,
+    principal: &Principal,
+    request_id: RequestId,
+    trace: TraceContext,
+    request: Request,
+    purpose: Purpose,
+) -> Result<Response, Failure> {
+    let batch = batch(app)?;
     let caller = Caller { tenant: principal.tenant().to_string(), request_id, trace };
     let engines = batch.engines.now();
-    let mut asked = request::Request::new(&batch.settings, &engines);
-    let answer = answer(&app, batch, &caller, request, &mut asked).await;
+    let mut asked = request::Request::new(&batch.settings, &engines, purpose);
+    let answer = answer(app, batch, principal, &caller, request, &mut asked).await;
     if asked.is_openai() {
         return Ok(answer.map_err(|failure| (Extension(Dialect::OpenAi), failure)).into_response());
     }
@@ -54,6 +76,7 @@ pub(crate) async fn create(
 async fn answer(
     app: &App,
     batch: &Batch,
+    principal: &Principal,
     caller: &Caller,
     request: Request,
     asked: &mut request::Request<'_>,
@@ -64,10 +87,12 @@ async fn answer(
     }
     let idempotency_key = idempotency::key(&parts.headers).map_err(Failure)?;
     let wait = Query::read(&parts.uri, &["wait"]).and_then(|query| query.flag("wait")).map_err(Failure)?;
+    let seat = admission::upload(batch, principal).await?;
     let (id, file, asked) = upload(app, batch, caller, &parts, body, asked).await?;
     let wait = wait || asked.wait;
     let openai = asked.openai.clone();
     let (job, is_new) = accept(app, batch, caller, NewUpload { id, file, asked, idempotency_key }).await?;
+    drop(seat);
 
     let deadline = Instant::now() + batch.settings.max_wait;
     match openai {
@@ -76,6 +101,11 @@ async fn answer(
             let abandoned = Abandoned::new(app, &job, is_new);
             let job = ended(app, batch, &job, deadline).await?;
             abandoned.disarm();
+            if let Some(error) = &job.error
+                && job.status == JobStatus::Failed
+            {
+                return Ok(openai::failed(error));
+            }
             Ok(openai::answer(&openai, &result(batch, &job).await?))
         }
         None if wait => {
@@ -211,8 +241,7 @@ async fn result(batch: &Batch, job: &JobRecord) -> Result<dalston_protocol::job:
     match job.status {
         JobStatus::Completed => transcript(batch, job).await,
         JobStatus::Failed => {
-            let why = job.error.as_ref().map_or("it is not known why", |error| error.message.as_str());
-            Err(Failure(ApiError::new(ErrorCode::JobFailed, format!("the audio could not be transcribed: {why}"))))
+            Err(Failure(ApiError::new(ErrorCode::Internal, "the audio could not be transcribed; it is not known why")))
         }
         JobStatus::Cancelled | JobStatus::Cancelling => {
             Err(Failure(ApiError::new(ErrorCode::JobFailed, format!("the job {id} was cancelled"))))

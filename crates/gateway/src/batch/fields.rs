@@ -57,11 +57,21 @@ pub(crate) const FIELDS: &[Field] = &[
     field("stream", Kind::Bool, "OpenAI's way: only false"),
 ];
 
+/// Those of them that OpenAI has for translations.
+pub(crate) const OF_TRANSLATIONS: [&str; 5] = ["file", "model", "prompt", "response_format", "temperature"];
+
 /// The form as OpenAPI describes it.
 pub(crate) fn form_schema() -> Value {
     let properties: Map<String, Value> = FIELDS.iter().map(|field| (field.name.into(), schema(field))).collect();
     json!({ "type": "object", "properties": properties, "additionalProperties": false,
         "oneOf": [{ "required": ["file"] }, { "required": ["audio_url"] }] })
+}
+
+/// That of a translation.
+pub(crate) fn translation_schema() -> Value {
+    let fields = FIELDS.iter().filter(|field| OF_TRANSLATIONS.contains(&field.name));
+    let properties: Map<String, Value> = fields.map(|field| (field.name.into(), schema(field))).collect();
+    json!({ "type": "object", "properties": properties, "additionalProperties": false, "required": ["file"] })
 }
 
 fn schema(field: &Field) -> Value {

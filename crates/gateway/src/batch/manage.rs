@@ -7,13 +7,13 @@ use axum::{
 };
 use dalston_protocol::{
     ApiError, ErrorCode,
-    job::{Job, JobCreated},
+    job::{Job, JobCreated, JobStatus},
 };
 use dalston_store::{Deleted, job_folder};
 use http::StatusCode;
 use serde::Deserialize;
 
-use super::{Batch, batch, follow::announce, job_id, not_found, read, request::job_name, unreadable, view};
+use super::{Batch, admission, batch, follow::announce, job_id, not_found, read, request::job_name, unreadable, view};
 use crate::{api::Failure, auth::Principal, gateway::App};
 
 /// The body of a rename.
@@ -88,6 +88,10 @@ pub(crate) async fn retry(
 ) -> Result<Json<JobCreated>, Failure> {
     let batch = batch(&app)?;
     let (id, tenant) = (job_id(&id)?, caller.tenant());
+    let job = batch.job(&tenant, &id).await?;
+    if job.status == JobStatus::Failed {
+        admission::job(batch, &caller, 1).await?;
+    }
     if !batch.store.replay(&tenant, &id).await.map_err(unreadable)? {
         let job = batch.job(&tenant, &id).await?;
         let message = format!("the job is {}; only one that failed can be tried again", job.status);

@@ -4,6 +4,7 @@
 //! what happens then is others' work, and the gateway only reads how far it is. Each tenant sees its own jobs; another's
 //! are not found.
 
+mod admission;
 mod audio;
 mod create;
 mod events;
@@ -35,9 +36,9 @@ use tokio::sync::Semaphore;
 pub use self::settings::JobSettings;
 pub(crate) use self::{
     audio::audio,
-    create::create,
+    create::{create, translate},
     events::events,
-    fields::form_schema,
+    fields::{form_schema, translation_schema},
     list::list,
     manage::{cancel, delete, rename, retry},
     openai::Dialect,

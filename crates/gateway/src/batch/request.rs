@@ -9,16 +9,25 @@ use dalston_protocol::{
 
 use super::{
     JobSettings,
-    fields::{FIELDS, Field, Kind, may_repeat},
+    fields::{FIELDS, Field, Kind, OF_TRANSLATIONS, may_repeat},
     openai::{OpenAi, ResponseFormat},
 };
 
 /// Most characters of a name.
 const MAX_NAME: usize = 255;
 
+/// What a route is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    Transcription,
+    /// The text is to be English. Asked for in OpenAI's way alone.
+    Translation,
+}
+
 /// A request whose fields are still coming in.
 #[derive(Debug)]
 pub(crate) struct Request<'a> {
+    purpose: Purpose,
     settings: &'a JobSettings,
     engines: &'a [EngineInfo],
     seen: Vec<&'static str>,
@@ -41,12 +50,15 @@ pub(crate) struct Asked {
 }
 
 impl<'a> Request<'a> {
-    pub(crate) fn new(settings: &'a JobSettings, engines: &'a [EngineInfo]) -> Self {
+    pub(crate) fn new(settings: &'a JobSettings, engines: &'a [EngineInfo], purpose: Purpose) -> Self {
+        let mut asked = Asked::default();
+        asked.parameters.translate = purpose == Purpose::Translation;
         Self {
+            purpose,
             settings,
             engines,
             seen: Vec::new(),
-            asked: Asked::default(),
+            asked,
             alias: None,
             format: None,
             granularities: Vec::new(),
@@ -55,7 +67,7 @@ impl<'a> Request<'a> {
 
     /// Whether what was said so far asks for OpenAI's way.
     pub(crate) fn is_openai(&self) -> bool {
-        self.alias.is_some() || self.format.is_some()
+        self.purpose == Purpose::Translation || self.alias.is_some() || self.format.is_some()
     }
 
     /// Where the audio is, if the form says so.
@@ -68,8 +80,10 @@ impl<'a> Request<'a> {
     /// # Errors
     /// Nobody reads it, or it is there for the second time.
     pub(crate) fn begin(&mut self, name: &str) -> Result<&'static Field, ApiError> {
-        let Some(field) = FIELDS.iter().find(|field| field.name == name) else {
-            let known = FIELDS.iter().map(|field| field.name).collect::<Vec<_>>().join(", ");
+        let is_here = |field: &Field| self.purpose == Purpose::Transcription || OF_TRANSLATIONS.contains(&field.name);
+        let here = || FIELDS.iter().filter(|field| is_here(field));
+        let Some(field) = here().find(|field| field.name == name) else {
+            let known = here().map(|field| field.name).collect::<Vec<_>>().join(", ");
             let shown = shown(name);
             return Err(ApiError::param(shown.clone(), format!("there is no field {shown}; there are {known}")));
         };
@@ -123,15 +137,39 @@ impl<'a> Request<'a> {
         if self.transcribers().next().is_some() {
             return Ok(());
         }
-        let known = transcribers(self.engines).map(|engine| engine.engine_id.as_str()).collect::<Vec<_>>().join(", ");
-        let message = format!("no engine here answers to the model {}; there are {known}", shown(value));
-        Err(ApiError { param: Some("model".into()), ..ApiError::new(ErrorCode::ModelNotFound, message) })
+        if self.asked.parameters.translate {
+            return self.check_translation();
+        }
+        let message =
+            format!("no engine here answers to the model {}; there are {}", shown(value), self.names(|_| true));
+        Err(no_model(message))
+    }
+
+    /// Engines, by the names that `model` may be.
+    fn names(&self, are_meant: impl Fn(&EngineInfo) -> bool) -> String {
+        let meant = transcribers(self.engines).filter(|engine| are_meant(engine));
+        meant.map(|engine| engine.engine_id.as_str()).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Whether whoever is to translate can.
+    fn check_translation(&self) -> Result<(), ApiError> {
+        if !self.asked.parameters.translate || self.transcribers().next().is_some() {
+            return Ok(());
+        }
+        let able = self.names(EngineInfo::translates);
+        Err(no_model(match (self.asked.parameters.model.as_deref(), able.as_str()) {
+            (_, "") => "no engine here translates; /v1/engines tells what each can".to_owned(),
+            (Some(model), able) => format!("the model {} does not translate here; these do: {able}", shown(model)),
+            (None, able) => format!("these engines translate: {able}"),
+        }))
     }
 
     /// Engines that would do.
     fn transcribers(&self) -> impl Iterator<Item = &'a EngineInfo> {
         let model = self.asked.parameters.model.clone();
-        transcribers(self.engines).filter(move |engine| engine.answers_to(model.as_deref()))
+        let must_translate = self.asked.parameters.translate;
+        transcribers(self.engines)
+            .filter(move |engine| engine.answers_to(model.as_deref()) && (!must_translate || engine.translates()))
     }
 
     /// All fields have come.
@@ -139,6 +177,7 @@ impl<'a> Request<'a> {
     /// # Errors
     /// Fields that do not go together.
     pub(crate) fn finish(&mut self) -> Result<Asked, ApiError> {
+        self.check_translation()?;
         self.check_language()?;
         self.check_speakers()?;
         if self.is_openai() {
@@ -187,7 +226,7 @@ impl<'a> Request<'a> {
             // The answer is all that these clients ever ask for.
             self.asked.parameters.retention = Retention::None;
         }
-        self.asked.openai = Some(OpenAi { format, words, segments });
+        self.asked.openai = Some(OpenAi { format, words, segments, translated: self.purpose == Purpose::Translation });
         Ok(())
     }
 }
@@ -200,6 +239,10 @@ const OPENAI_ONLY: [&str; 4] = ["prompt", "temperature", "timestamp_granularitie
 
 fn transcribers(engines: &[EngineInfo]) -> impl Iterator<Item = &EngineInfo> {
     engines.iter().filter(|engine| engine.stage == Stage::TRANSCRIBE)
+}
+
+fn no_model(message: String) -> ApiError {
+    ApiError { param: Some("model".into()), ..ApiError::new(ErrorCode::ModelNotFound, message) }
 }
 
 /// Whether the value has the form that the table says.
@@ -327,9 +370,24 @@ mod tests {
         vec![EngineInfo::new("prepare", Stage::PREPARE), EngineInfo { capabilities: Some(capabilities), ..transcribe }]
     }
 
+    /// The same, and one that translates.
+    fn translators() -> Vec<EngineInfo> {
+        let mut engines = engines();
+        let scripted = engines[1].capabilities.clone().unwrap();
+        let capabilities = Capabilities { engine_id: "polyglot".into(), translation: true, ..scripted };
+        let languages = Languages::any();
+        let capabilities = Some(Capabilities { languages, ..capabilities });
+        engines.push(EngineInfo { capabilities, ..EngineInfo::new("polyglot", Stage::TRANSCRIBE) });
+        engines
+    }
+
     fn ask(fields: &[(&str, &str)]) -> Result<Asked, ApiError> {
-        let (settings, engines) = (JobSettings::default(), engines());
-        let mut request = Request::new(&settings, &engines);
+        ask_for(Purpose::Transcription, &engines(), fields)
+    }
+
+    fn ask_for(purpose: Purpose, engines: &[EngineInfo], fields: &[(&str, &str)]) -> Result<Asked, ApiError> {
+        let settings = JobSettings::default();
+        let mut request = Request::new(&settings, engines, purpose);
         for (name, value) in fields {
             let field = request.begin(name)?;
             request.set(field, value)?;
@@ -396,6 +454,23 @@ mod tests {
         check(&[("response_format", "json"), ("stream", "true")], "stream", "not built");
         let words = ("timestamp_granularities[]", "word");
         check(&[("response_format", "json"), words], "timestamp_granularities[]", "verbose_json");
+    }
+
+    #[test]
+    fn a_translation_is_for_engines_that_translate_and_has_few_fields() {
+        let ask = |engines: &[EngineInfo], fields: &[(&str, &str)]| ask_for(Purpose::Translation, engines, fields);
+        for model in [&[][..], &[("model", "whisper-1")], &[("model", "polyglot")]] {
+            let asked = ask(&translators(), model).unwrap();
+            assert!(asked.parameters.translate && asked.openai.is_some_and(|openai| openai.translated), "{model:?}");
+        }
+        let check = |engines: &[EngineInfo], fields: &[(&str, &str)], code: ErrorCode, told: &str| {
+            let error = ask(engines, fields).expect_err("it was taken");
+            assert!(error.code == code && error.message.contains(told), "{fields:?}: {error}");
+        };
+        check(&translators(), &[("model", "scripted")], ErrorCode::ModelNotFound, "these do: polyglot");
+        check(&engines(), &[], ErrorCode::ModelNotFound, "no engine here translates");
+        check(&engines(), &[("model", "whisper-1")], ErrorCode::ModelNotFound, "no engine here translates");
+        check(&translators(), &[("language", "de")], ErrorCode::InvalidParameter, "there is no field language");
     }
 
     #[test]

@@ -8,7 +8,6 @@ pub mod echo;
 mod held;
 mod outbox;
 mod pump;
-mod rate;
 mod record;
 mod session;
 mod upgrade;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use dalston_protocol::{
     ApiError, ErrorCode, RequestId,
+    key::Scope,
     realtime::{ParsedQuery, ServerMessage, SessionConfig, parse_query},
 };
 use dalston_session_router::{Allocated, LeaseGuard, SessionRequest, link::SessionChannel};
@@ -13,7 +14,7 @@ use tracing::Instrument;
 
 use super::{pump::Pump, record::Record, upgrade::Upgrading};
 use crate::{
-    auth::{Principal, Scope, SessionSeat},
+    auth::{Principal, Seat, Ticket},
     gateway::App,
 };
 
@@ -27,7 +28,9 @@ pub(super) struct Opening {
 }
 
 struct Wanted {
-    seat: SessionSeat,
+    seat: Seat,
+    /// The token that it came with, which goes back if no session comes of it.
+    ticket: Option<Ticket>,
     tenant: Arc<str>,
     config: SessionConfig,
     notice: Option<Box<ServerMessage>>,
@@ -61,9 +64,8 @@ fn want(app: &App, caller: &Principal, query: &[(String, String)]) -> Result<Wan
     let pairs = query.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     let ParsedQuery { config, unknown } = parse_query(pairs)?;
     let seat = caller.begin_session()?;
-    // Last of all: a token that opened nothing can be used again.
-    app.auth.use_up_token(caller)?;
-    Ok(Wanted { seat, tenant: caller.tenant(), config, notice: warn_of(&unknown) })
+    let ticket = app.auth.take_token(caller)?;
+    Ok(Wanted { seat, ticket, tenant: caller.tenant(), config, notice: warn_of(&unknown) })
 }
 
 fn warn_of(unknown: &[String]) -> Option<Box<ServerMessage>> {
@@ -107,12 +109,12 @@ struct Begun {
     channel: SessionChannel,
     lease: LeaseGuard,
     notice: Option<Box<ServerMessage>>,
-    seat: SessionSeat,
+    seat: Seat,
 }
 
 /// Finds a worker, under the session's span.
 async fn begin(app: &App, record: &mut Record, wanted: Wanted) -> Result<Begun, ApiError> {
-    let Wanted { seat, tenant, config, notice } = wanted;
+    let Wanted { seat, ticket, tenant, config, notice } = wanted;
     let (session_id, request_id) = (record.session_id.clone(), record.request_id.clone());
     let scope = dalston_telemetry::scope(request_id.as_str(), Some(session_id.as_str()));
     let parent = record.span.context();
@@ -122,6 +124,7 @@ async fn begin(app: &App, record: &mut Record, wanted: Wanted) -> Result<Begun, 
         found = timeout(app.config.stream.allocate_timeout, allocation) => found.unwrap_or_else(|_| Err(nobody_answers()))?,
         () = app.draining.cancelled() => return Err(going_down()),
     };
+    ticket.into_iter().for_each(Ticket::use_up);
     record.opened(&allocated);
     let Allocated { channel, lease, .. } = allocated;
     Ok(Begun { channel, lease, notice, seat })

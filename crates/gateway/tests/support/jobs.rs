@@ -17,7 +17,7 @@ use dalston_telemetry::Tracers;
 use tempfile::TempDir;
 use tokio::{io::AsyncWriteExt, net::TcpStream, time::timeout};
 
-use super::{Server, config, wire::Answer};
+use super::{Server, config, keys::Keys, wire::Answer};
 
 pub const JOBS: &str = "/v1/audio/transcriptions";
 
@@ -41,12 +41,21 @@ impl BatchServer {
     }
 
     pub async fn with(config: GatewayConfig, settings: JobSettings, tracers: Tracers) -> Self {
+        Self::launch(config, settings, tracers, None).await
+    }
+
+    /// One that looks for keys there.
+    pub async fn with_keys(config: GatewayConfig, keys: &Keys) -> Self {
+        Self::launch(config, JobSettings::default(), Tracers::off(), Some(keys)).await
+    }
+
+    async fn launch(config: GatewayConfig, settings: JobSettings, tracers: Tracers, keys: Option<&Keys>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let worker = TestWorker::open(folder.path()).await;
         let engines = engines();
         let TestWorker { store, artifacts, broker } = worker.clone();
         let jobs = Jobs { store, artifacts, broker, engines: engines.into(), settings };
-        let server = Server::serving(config, tracers, super::CAPACITY, Some(jobs)).await;
+        let server = Server::launch(config, tracers, super::CAPACITY, Some(jobs), keys).await;
         Self { server, worker, folder }
     }
 

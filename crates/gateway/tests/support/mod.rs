@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
 
 pub mod jobs;
+pub mod keys;
 pub mod wire;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -20,6 +21,7 @@ use dalston_session_router::{
     link::{FromWorker, Refusal, SessionOffer, ToWorker, WorkerChannel, WorkerPort, in_process},
 };
 use dalston_telemetry::{Metrics, SessionOutcome, Tracers};
+use keys::Keys;
 use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -59,7 +61,22 @@ impl Server {
         Self::serving(config, tracers, capacity, None).await
     }
 
+    /// A gateway that looks for keys there.
+    pub async fn with_keys(config: GatewayConfig, keys: &Keys) -> Self {
+        Self::launch(config, Tracers::off(), CAPACITY, None, Some(keys)).await
+    }
+
     pub async fn serving(config: GatewayConfig, tracers: Tracers, capacity: usize, jobs: Option<Jobs>) -> Self {
+        Self::launch(config, tracers, capacity, jobs, None).await
+    }
+
+    pub async fn launch(
+        config: GatewayConfig,
+        tracers: Tracers,
+        capacity: usize,
+        jobs: Option<Jobs>,
+        keys: Option<&Keys>,
+    ) -> Self {
         // Tests hold a worker for as long as they like without sending its heartbeats.
         let times = RegistryTimes { worker_ttl: Duration::from_secs(3_600), forget_after: Duration::from_secs(7_200) };
         let registry: Arc<dyn Registry> = Arc::new(InProcessRegistry::new(times));
@@ -76,6 +93,9 @@ impl Server {
         let mut gateway = Gateway::new(config, deps).expect("the test's settings are allowed");
         if let Some(jobs) = jobs {
             gateway = gateway.with_jobs(jobs).expect("the test's settings are allowed").with_egress(egress(tracers));
+        }
+        if let Some(keys) = keys {
+            gateway = gateway.with_keys(keys.store.clone(), keys.secret.clone());
         }
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

@@ -69,16 +69,22 @@ impl Server {
 
     /// One HTTP/1.1 request on a connection of its own: the status line and headers, and the body as JSON or text.
     pub async fn http(&self, request: &str) -> Answer {
-        let mut stream = TcpStream::connect(self.address).await.unwrap();
         let (line, headers) = request.split_once("\r\n").unwrap_or((request, ""));
+        self.send(line, headers, b"").await
+    }
+
+    /// The same, with a body.
+    pub async fn send(&self, line: &str, headers: &str, body: &[u8]) -> Answer {
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
         let host = if headers.to_lowercase().contains("host:") {
             String::new()
         } else {
             format!("Host: {}\r\n", self.address)
         };
         let separator = if headers.is_empty() || headers.ends_with("\r\n") { "" } else { "\r\n" };
-        let text = format!("{line} HTTP/1.1\r\n{host}Connection: close\r\n{headers}{separator}\r\n");
-        stream.write_all(text.as_bytes()).await.unwrap();
+        let length = if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
+        let text = format!("{line} HTTP/1.1\r\n{host}Connection: close\r\n{length}{headers}{separator}\r\n");
+        stream.write_all(&[text.as_bytes(), body].concat()).await.unwrap();
         Answer::read(&mut stream).await
     }
 }

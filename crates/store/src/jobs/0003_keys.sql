@@ -23,3 +23,7 @@ CREATE INDEX api_keys_revoked ON api_keys (revoked_at, id) WHERE revoked_at IS N
 -- whether they are still the same. 0 is a database that never had a key.
 CREATE TABLE api_key_changes (version BIGINT NOT NULL);
 INSERT INTO api_key_changes (version) VALUES (0);
+
+-- What a webhook was told, newest first.
+CREATE INDEX webhook_deliveries_newest ON webhook_deliveries (webhook_id, created_at, id);
+DROP INDEX webhook_deliveries_by_webhook;

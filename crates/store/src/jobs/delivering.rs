@@ -56,6 +56,31 @@ pub enum Settled {
     Gone,
 }
 
+/// What became of something that a webhook was to be told.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Told {
+    /// The message, the same at each attempt.
+    pub id: MessageId,
+    /// The job that ended.
+    pub job: JobId,
+    /// Attempts that have begun.
+    pub attempts: u32,
+    /// Since when it was to be told.
+    pub created_at: SystemTime,
+    /// When it is tried again, at the latest; nothing, once it has ended.
+    pub due_at: Option<SystemTime>,
+    /// When it was taken, or given up.
+    pub ended_at: Option<SystemTime>,
+    /// What the last attempt was answered with.
+    pub status: Option<u16>,
+    /// Why the last attempt was not answered, in a word.
+    pub problem: Option<String>,
+}
+
+/// By `webhook_deliveries_newest`.
+pub(super) const NEWEST: &str = "SELECT id, job_id, attempts, created_at, due_at, ended_at, status, problem \
+     FROM webhook_deliveries WHERE webhook_id = $1 ORDER BY created_at DESC, id DESC LIMIT $2";
+
 /// By `webhook_deliveries_due`.
 pub(super) const ANY_DUE: &str = "SELECT id FROM webhook_deliveries WHERE due_at <= $1 LIMIT 1";
 
@@ -189,6 +214,20 @@ impl JobStore {
         Ok(done)
     }
 
+    /// What became of the newest things that a tenant's webhook was to be told. `None`: there is no such webhook.
+    ///
+    /// # Errors
+    /// As said.
+    pub async fn told(&self, tenant: &str, webhook: &WebhookId, limit: u32) -> Result<Option<Vec<Told>>, StoreError> {
+        let query = sqlx::query("SELECT id FROM webhooks WHERE id = $1 AND tenant = $2");
+        let query = query.bind(webhook.as_str()).bind(tenant);
+        if query.fetch_optional(self.database.reader()).await?.is_none() {
+            return Ok(None);
+        }
+        let query = sqlx::query(NEWEST).bind(webhook.as_str()).bind(i64::from(limit));
+        query.fetch_all(self.database.reader()).await?.iter().map(told).collect::<Result<_, _>>().map(Some)
+    }
+
     /// Forgets what ended before then. Gives back how much that was.
     ///
     /// # Errors
@@ -215,5 +254,19 @@ fn delivery(row: &AnyRow, webhook: WebhookId, webhook_row: &AnyRow) -> Result<De
         job: row.word("job_id")?,
         request_id: row.word("request_id")?,
         traceparent: row.get("traceparent")?,
+    })
+}
+
+fn told(row: &AnyRow) -> Result<Told, StoreError> {
+    let row = Row(row);
+    Ok(Told {
+        id: row.word("id")?,
+        job: row.word("job_id")?,
+        attempts: row.number("attempts")?,
+        created_at: from_millis(row.get("created_at")?),
+        due_at: row.time("due_at")?,
+        ended_at: row.time("ended_at")?,
+        status: row.optional_number("status")?,
+        problem: row.get("problem")?,
     })
 }

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use dalston_protocol::key::{KeyLimits, Scope};
+use dalston_protocol::key::{Key, KeyLimits, Scope};
 use sqlx::any::AnyRow;
 
 use super::{
@@ -92,6 +92,25 @@ pub struct KeyRecord {
     pub expires_at: Option<SystemTime>,
     /// Since when it is worth nothing.
     pub revoked_at: Option<SystemTime>,
+}
+
+/// As it is shown to people and programs.
+impl From<KeyRecord> for Key {
+    fn from(record: KeyRecord) -> Self {
+        let time = |at| humantime::format_rfc3339_millis(at).to_string();
+        Self {
+            id: record.id,
+            name: record.name,
+            scopes: record.scopes,
+            tenant: record.tenant,
+            limits: record.limits,
+            created_at: time(record.created_at),
+            last_used_at: record.last_used_at.map(time),
+            expires_at: record.expires_at.map(time),
+            revoked_at: record.revoked_at.map(time),
+            key: None,
+        }
+    }
 }
 
 /// The API keys. A clone is the same store.

@@ -4,7 +4,7 @@ use sqlx::{AssertSqlSafe, Row as _};
 
 use super::{
     JobStore,
-    delivering::ANY_DUE,
+    delivering::{ANY_DUE, NEWEST},
     keys,
     outbox::DUE,
     reading::{DEAD, EXPIRED, JOB, LIST, LIST_OF_STATUS, OPEN, TASKS_OF_JOB},
@@ -15,7 +15,7 @@ use super::{
 async fn each_query_goes_by_its_index() {
     let folder = tempfile::tempdir().unwrap();
     let store = JobStore::open(&format!("sqlite:{}", folder.path().join("jobs.db").display())).await.unwrap();
-    let cases: [(&str, &[&str]); 13] = [
+    let cases: [(&str, &[&str]); 14] = [
         (JOB, &["SEARCH jobs USING INDEX sqlite_autoindex_jobs_1 (id=?)"]),
         (LIST, &["SEARCH jobs USING INDEX jobs_by_tenant (tenant=? AND (created_at,id)<(?,?))"]),
         (LIST_OF_STATUS, &["SEARCH jobs USING INDEX jobs_by_status (tenant=? AND status=? AND (created_at,id)<(?,?))"]),
@@ -43,6 +43,7 @@ async fn each_query_goes_by_its_index() {
                 "SCAN of_tenant",
             ],
         ),
+        (NEWEST, &["SEARCH webhook_deliveries USING INDEX webhook_deliveries_newest (webhook_id=?)"]),
         (ANY_DUE, &["SEARCH webhook_deliveries USING INDEX webhook_deliveries_due (due_at<?)"]),
     ];
     for (sql, expected) in cases {

@@ -203,7 +203,10 @@ impl<'r> Row<'r> {
         self.get::<i64>(column)?.try_into().map_err(|error: T::Error| self.damaged(column, &error.to_string()))
     }
 
-    fn optional_number<T: TryFrom<i64, Error: ToString>>(&self, column: &str) -> Result<Option<T>, StoreError> {
+    pub(super) fn optional_number<T: TryFrom<i64, Error: ToString>>(
+        &self,
+        column: &str,
+    ) -> Result<Option<T>, StoreError> {
         let number: Option<i64> = self.get(column)?;
         number.map(T::try_from).transpose().map_err(|error| self.damaged(column, &error.to_string()))
     }

@@ -108,6 +108,7 @@ fn body(body: Body) -> Option<Value> {
     match body {
         Body::None => None,
         Body::Json(name) => Some(json!({ "application/json": { "schema": reference(name) } })),
+        Body::TranslationForm => Some(json!({ "multipart/form-data": { "schema": batch::translation_schema() } })),
         Body::Form => Some(json!({ "multipart/form-data": { "schema": batch::form_schema() } })),
     }
 }

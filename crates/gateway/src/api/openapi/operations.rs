@@ -23,6 +23,8 @@ pub(super) enum Body {
     Json(&'static str),
     /// The form of an upload.
     Form,
+    /// That of one to be translated.
+    TranslationForm,
 }
 
 /// What an answer brings.
@@ -106,6 +108,14 @@ pub(super) const OPERATIONS: &[Operation] = &[
     .query(&[("wait", "true: answer with the finished job, or with 202 if that takes too long")])
     .headers(&[("Idempotency-Key", "the same key with the same request gives the same job")])
     .takes(Body::Form),
+    op(
+        "POST",
+        "/v1/audio/translations",
+        "translate",
+        "What is said in a file, in English, in OpenAI's shapes, errors too. For engines that translate.",
+        &[("200", JsonOrText(&["OpenAiTranscript"]))],
+    )
+    .takes(Body::TranslationForm),
     op(
         "GET",
         "/v1/audio/transcriptions/dead",
@@ -192,6 +202,13 @@ pub(super) const OPERATIONS: &[Operation] = &[
     .takes(Body::Json("NewWebhook")),
     op("DELETE", "/v1/webhooks/{id}", "delete_webhook", "Have it told nothing more.", &[("204", Empty)]),
     op(
+        "GET",
+        "/v1/webhooks/{id}/deliveries",
+        "list_deliveries",
+        "What became of the newest messages to it: attempts, and how the last one was answered.",
+        &[("200", Json("WebhookDeliveryList"))],
+    ),
+    op(
         "POST",
         "/v1/webhooks/{id}/rotate",
         "rotate_webhook",
@@ -217,4 +234,20 @@ pub(super) const OPERATIONS: &[Operation] = &[
         .query(&[("limit", "1 to 500, 50 if absent")]),
     op("GET", "/v1/traces/{trace_id}", "get_trace", "The spans of one trace.", &[("200", Object)]),
     op("POST", "/auth/tokens", "issue_token", "A token for one live session, for browsers.", &[("201", Object)]),
+    op("GET", "/auth/keys", "list_keys", "Who may use the server, of all tenants.", &[("200", Json("KeyList"))]),
+    op(
+        "POST",
+        "/auth/keys",
+        "create_key",
+        "A key. It is told here and never again. What its limits leave open, the server's settings say.",
+        &[("201", Json("Key"))],
+    )
+    .takes(Body::Json("NewKey")),
+    op(
+        "DELETE",
+        "/auth/keys/{id}",
+        "revoke_key",
+        "Take a key back for good. Within seconds it opens nothing; what is open goes on.",
+        &[("204", Empty)],
+    ),
 ];

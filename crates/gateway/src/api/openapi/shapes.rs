@@ -2,11 +2,13 @@
 //! types is one that drifts away from them.
 
 use dalston_protocol::{
-    ApiError, ErrorCode, JobId, RequestId, Segment, TaskId, Webhook, WebhookEvent, WebhookId, WebhookList, Word,
+    ApiError, ErrorCode, JobId, MessageId, RequestId, Segment, TaskId, Webhook, WebhookDelivery, WebhookDeliveryList,
+    WebhookEvent, WebhookId, WebhookList, Word,
     job::{
         Artifact, Granularity, Job, JobCreated, JobError, JobList, JobParameters, JobStatus, SpeakerDetection, Stage,
         Task, TaskList, TaskStatus, Transcript,
     },
+    key::{Key, KeyLimits, KeyList, NewKey, Scope},
 };
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -34,6 +36,8 @@ pub(super) fn schemas() -> Map<String, Value> {
         json!({ "type": "object", "properties": { "name": { "type": ["string", "null"] } }, "required": ["name"] }),
     );
     add("Webhook", shape(&webhook(), &least_webhook()));
+    let list = |delivery| WebhookDeliveryList { items: vec![delivery] };
+    add("WebhookDeliveryList", shape(&list(delivery()), &list(least_delivery())));
     add("WebhookList", shape(&WebhookList { items: vec![webhook()] }, &WebhookList { items: vec![least_webhook()] }));
     add(
         "NewWebhook",
@@ -43,6 +47,9 @@ pub(super) fn schemas() -> Map<String, Value> {
     );
     let secret = json!({ "id": WebhookId::generate(), "secret": "whsec_" });
     add("WebhookSecret", shape(&secret, &secret));
+    add("Key", shape(&key(), &least_key()));
+    add("KeyList", shape(&KeyList { items: vec![key()] }, &KeyList { items: vec![least_key()] }));
+    add("NewKey", shape(&new_key(), &least_new_key()));
     add("Error", shape(&error().body(&RequestId::generate()), &least_error().body(&RequestId::generate())));
     add(
         "OpenAiTranscript",
@@ -68,6 +75,65 @@ fn least_webhook() -> Webhook {
         disabled_at: None,
         secret: None,
     }
+}
+
+fn delivery() -> WebhookDelivery {
+    let time = || Some(TIME.to_owned());
+    let (answered, problem) = (Some(500), Some("timeout".into()));
+    WebhookDelivery { next_attempt_at: time(), ended_at: time(), answered, problem, ..least_delivery() }
+}
+
+fn least_delivery() -> WebhookDelivery {
+    WebhookDelivery {
+        id: MessageId::generate(),
+        job_id: JobId::generate(),
+        attempts: 1,
+        created_at: TIME.into(),
+        next_attempt_at: None,
+        ended_at: None,
+        answered: None,
+        problem: None,
+    }
+}
+
+fn key() -> Key {
+    let time = || Some(TIME.to_owned());
+    Key {
+        limits: limits(),
+        last_used_at: time(),
+        expires_at: time(),
+        revoked_at: time(),
+        key: Some("dal_".into()),
+        ..least_key()
+    }
+}
+
+fn least_key() -> Key {
+    Key {
+        id: "0123456789ab".into(),
+        name: "laptop".into(),
+        scopes: Scope::ALL.into(),
+        tenant: "0123456789ab".into(),
+        limits: KeyLimits::default(),
+        created_at: TIME.into(),
+        last_used_at: None,
+        expires_at: None,
+        revoked_at: None,
+        key: None,
+    }
+}
+
+fn new_key() -> NewKey {
+    NewKey { tenant: Some("team".into()), limits: limits(), expires_in_days: Some(90), ..least_new_key() }
+}
+
+fn least_new_key() -> NewKey {
+    let (scopes, limits) = (Scope::ALL.into(), KeyLimits::default());
+    NewKey { name: "laptop".into(), scopes, tenant: None, limits, expires_in_days: None }
+}
+
+fn limits() -> KeyLimits {
+    KeyLimits { max_sessions: Some(1), max_jobs: Some(1), max_uploads: Some(1), requests_per_second: Some(1) }
 }
 
 /// `full` has every field, `least` only those that are always there.

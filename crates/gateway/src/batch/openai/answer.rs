@@ -30,7 +30,7 @@ pub(crate) fn answer(openai: &OpenAi, transcript: &Transcript) -> Response {
 
 fn verbose(openai: &OpenAi, transcript: &Transcript) -> Value {
     let mut answer = json!({
-        "task": "transcribe",
+        "task": if openai.translated { "translate" } else { "transcribe" },
         "language": transcript.language,
         "duration": transcript.duration,
         "text": transcript.text,

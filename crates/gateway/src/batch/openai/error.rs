@@ -1,25 +1,48 @@
 //! Errors in OpenAI's shape.
 
-use dalston_protocol::{ApiError, ErrorCode, RequestId};
+use axum::{
+    Extension,
+    response::{IntoResponse, Response},
+};
+use dalston_protocol::{ApiError, ErrorCode, RequestId, job::JobError};
+use http::StatusCode;
 use serde_json::{Value, json};
 
+use crate::api::Failure;
+
 /// Whose shape an error's body has. Put into the response beside the error.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Dialect {
     OpenAi,
+    /// For a job that failed, whose own code is told.
+    OpenAiJob(String),
 }
 
 impl Dialect {
     /// The body that tells `error`.
-    pub(crate) fn body(self, error: &ApiError, request_id: &RequestId) -> Value {
+    pub(crate) fn body(&self, error: &ApiError, request_id: &RequestId) -> Value {
+        let code = match self {
+            Self::OpenAi => error.code.as_str(),
+            Self::OpenAiJob(code) => code,
+        };
         json!({ "error": {
             "message": error.message,
             "type": kind(error.code),
             "param": error.param,
-            "code": error.code.as_str(),
+            "code": code,
             "request_id": request_id,
         }})
     }
+}
+
+/// The answer for a job that failed: 400 when the caller can do something about it, as they answer for a bad file, else 500.
+pub(crate) fn failed(job: &JobError) -> Response {
+    let (code, status) = match job.is_callers() {
+        true => (ErrorCode::JobFailed, StatusCode::BAD_REQUEST),
+        false => (ErrorCode::Internal, StatusCode::INTERNAL_SERVER_ERROR),
+    };
+    let error = ApiError::new(code, format!("the audio could not be transcribed: {}", job.message));
+    (status, Extension(Dialect::OpenAiJob(job.code.clone())), Failure(error)).into_response()
 }
 
 /// Their few types of error.

@@ -1,5 +1,6 @@
 //! OpenAI's way of asking for a transcript: one request, one answer, in their shapes
-//! (<https://platform.openai.com/docs/api-reference/audio/createTranscription>). The job behind it is like any other.
+//! (<https://platform.openai.com/docs/api-reference/audio/createTranscription>), or for one in English. The job behind it is
+//! like any other.
 
 mod answer;
 mod error;
@@ -8,7 +9,10 @@ use std::str::FromStr;
 
 use dalston_protocol::ApiError;
 
-pub(crate) use self::{answer::answer, error::Dialect};
+pub(crate) use self::{
+    answer::answer,
+    error::{Dialect, failed},
+};
 
 /// What the answer is to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +22,8 @@ pub(crate) struct OpenAi {
     pub(crate) words: bool,
     /// … and segments.
     pub(crate) segments: bool,
+    /// What it says that was done: to translate, and not to transcribe.
+    pub(crate) translated: bool,
 }
 
 /// `response_format`

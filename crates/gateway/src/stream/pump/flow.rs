@@ -26,6 +26,8 @@ impl Pump<'_> {
         match from_worker.poll_recv(cx) {
             Poll::Pending => return false,
             Poll::Ready(Some(FromWorker::Event(event))) => self.event(event, now),
+            // The client has no use for it, but a worker that says so is at work.
+            Poll::Ready(Some(FromWorker::Settled(_))) => self.clock.worker_spoke(now),
             Poll::Ready(Some(FromWorker::Closed(close))) => self.worker_closed(&close),
             Poll::Ready(None) => self.worker_died("worker_died"),
         }

@@ -50,11 +50,10 @@ use super::{
     clock::{Clock, Watch},
     held::Held,
     outbox::Outbox,
-    rate::Bucket,
     upgrade::Socket,
     verdict::Verdict,
 };
-use crate::{StreamLimits, auth::SessionSeat, gateway::App};
+use crate::{StreamLimits, auth::Seat, gateway::App, rate::Bucket};
 
 /// Wait for the slot to be given back before the client is told that the session is over. Then the lease's own guard
 /// does it.
@@ -211,7 +210,7 @@ impl<'a> Pump<'a> {
 
     /// Runs the session to its end. What the session had a right to, a slot and a seat among those of its key, ends with
     /// the worker's part in it: the client may open its next session when it sees the close frame.
-    pub(super) async fn run(&mut self, lease: LeaseGuard, seat: SessionSeat, app: &App) -> (Verdict, Tally) {
+    pub(super) async fn run(&mut self, lease: LeaseGuard, seat: Seat, app: &App) -> (Verdict, Tally) {
         {
             let mut alarm = pin!(sleep_until(Instant::now() + self.limits.ping_interval));
             let mut lost = pin!(lease.lost().fuse());

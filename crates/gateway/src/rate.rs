@@ -1,10 +1,12 @@
-//! How many messages a client may send.
+//! How many messages or requests a client may send.
+
+use std::time::Duration;
 
 use tokio::time::Instant;
 
 /// A token bucket: so many at once, so many a second in the long run.
 #[derive(Debug)]
-pub(super) struct Bucket {
+pub(crate) struct Bucket {
     per_second: f64,
     burst: f64,
     tokens: f64,
@@ -12,12 +14,12 @@ pub(super) struct Bucket {
 }
 
 impl Bucket {
-    pub(super) fn new(per_second: u32, burst: u32, now: Instant) -> Self {
+    pub(crate) fn new(per_second: u32, burst: u32, now: Instant) -> Self {
         Self { per_second: per_second.into(), burst: burst.into(), tokens: burst.into(), filled: now }
     }
 
     /// Whether one more is allowed.
-    pub(super) fn take(&mut self, now: Instant) -> bool {
+    pub(crate) fn take(&mut self, now: Instant) -> bool {
         let refill = now.saturating_duration_since(self.filled).as_secs_f64() * self.per_second;
         self.tokens = self.burst.min(self.tokens + refill);
         self.filled = now;
@@ -27,12 +29,15 @@ impl Bucket {
         }
         allowed
     }
+
+    /// After one that was not: how long until one is.
+    pub(crate) fn until_next(&self) -> Duration {
+        Duration::from_secs_f64((1.0 - self.tokens).max(0.0) / self.per_second)
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
