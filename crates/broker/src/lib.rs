@@ -19,6 +19,9 @@
 //! # Ok(()) }
 //! ```
 //!
+//! [`InProcessBroker`] serves the parts of one process, [`RedisBroker`] those of many machines; whoever uses one cannot tell
+//! which it is.
+//!
 //! The broker only carries. What must not be forgotten is in a store, which publishes again what a broker has lost; so
 //! a message may come twice, or come for something that is long done, and whoever claims it asks the store first.
 
@@ -28,8 +31,11 @@ mod broker;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 mod in_process;
+mod redis;
 mod subscription;
+mod topics;
 
 pub use broker::{Broker, BrokerError, Claim, Delivery, MAX_BODY, QueueStats};
 pub use in_process::InProcessBroker;
+pub use redis::RedisBroker;
 pub use subscription::{Subscription, Waker};

@@ -1,6 +1,6 @@
 //! Channels that are listened to, on a connection of their own.
 
-use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, fmt, mem, sync::Arc, time::Duration};
 
 use futures_util::StreamExt;
 use parking_lot::Mutex;
@@ -30,8 +30,8 @@ pub enum Heard<'a> {
         /// What was published.
         payload: &'a [u8],
     },
-    /// It listens, for the first time or again. What was published in between nobody has heard: look for yourself.
-    Listening,
+    /// It listens again after a lost connection. What was published in between nobody has heard: look for yourself.
+    Again,
 }
 
 /// Listens to channels. A lost connection is made again and listens to the same channels.
@@ -70,9 +70,22 @@ impl Listener {
     /// # Errors
     /// When the server has not confirmed it in time.
     pub async fn subscribe(&self, channel: &str) -> Result<(), RedisError> {
-        let mut confirmed = self.wishes.confirmed.subscribe();
+        self.add(channel);
+        self.confirmed(channel).await
+    }
+
+    /// The first half of [`Listener::subscribe`]: begins to listen, and does not wait.
+    pub fn add(&self, channel: &str) {
         self.wishes.channels.lock().wanted.insert(channel.to_owned());
         self.wishes.changed.notify_one();
+    }
+
+    /// The second half: waits until the server has confirmed it.
+    ///
+    /// # Errors
+    /// When it has not in time.
+    pub async fn confirmed(&self, channel: &str) -> Result<(), RedisError> {
+        let mut confirmed = self.wishes.confirmed.subscribe();
         let waiting = confirmed.wait_for(|_| self.wishes.channels.lock().confirmed.contains(channel));
         match timeout(self.answer, waiting).await {
             Ok(Ok(_)) => Ok(()),
@@ -98,37 +111,24 @@ impl fmt::Debug for Listener {
 
 /// Until it is aborted.
 async fn run(shared: Arc<Shared>, wishes: Arc<Wishes>, heard: impl Fn(Heard<'_>)) {
-    let mut failures = 0;
-    let mut pause = FIRST_PAUSE;
+    let (mut failures, mut pause, mut has_stood) = (0, FIRST_PAUSE, false);
     loop {
-        let failed = match connect(&shared, failures).await {
-            Ok((sink, stream)) => {
-                let mut session = Session { sink, stream, wishes: &wishes, settings: &shared.settings };
-                let ended = session.listen(&heard).await;
-                wishes.channels.lock().confirmed.clear();
-                match ended {
-                    // It stood; the next attempt is the first.
-                    Err((true, error)) => {
-                        pause = FIRST_PAUSE;
-                        error
-                    }
-                    Err((false, error)) => error,
-                    Ok(never) => match never {},
+        let error = match Session::begin(&shared, &wishes, failures).await {
+            Ok(mut session) => {
+                pause = FIRST_PAUSE;
+                if mem::replace(&mut has_stood, true) {
+                    heard(Heard::Again);
                 }
+                session.listen(&heard).await
             }
             Err(error) => error,
         };
-        tracing::debug!(error = %failed, "channels of Redis are not heard; connecting again");
+        wishes.channels.lock().confirmed.clear();
+        tracing::debug!(%error, "channels of Redis are not heard; connecting again");
         failures += 1;
         sleep(pause).await;
         pause = (2 * pause).min(LONGEST_PAUSE);
     }
-}
-
-async fn connect(shared: &Shared, attempt: usize) -> Result<(PubSubSink, PubSubStream), RedisError> {
-    let client = to_listen_to(&shared.address, &shared.settings, attempt).await?;
-    let pubsub = bounded(shared.settings.connect, client.get_async_pubsub()).await?;
-    Ok(pubsub.split())
 }
 
 /// One connection.
@@ -136,17 +136,22 @@ struct Session<'a> {
     sink: PubSubSink,
     stream: PubSubStream,
     wishes: &'a Wishes,
-    settings: &'a Settings,
+    answer: Duration,
 }
 
-/// It has no end but an error.
-enum Never {}
+impl<'a> Session<'a> {
+    /// Connects and listens to all that is wanted.
+    async fn begin(shared: &Shared, wishes: &'a Wishes, attempt: usize) -> Result<Self, RedisError> {
+        let Settings { connect, answer, .. } = shared.settings;
+        let client = to_listen_to(&shared.address, &shared.settings, attempt).await?;
+        let (sink, stream) = bounded(connect, client.get_async_pubsub()).await?.split();
+        let mut session = Self { sink, stream, wishes, answer };
+        session.settle().await?;
+        Ok(session)
+    }
 
-impl Session<'_> {
-    /// Until the connection is lost; the error says whether it has stood at all.
-    async fn listen(&mut self, heard: &impl Fn(Heard<'_>)) -> Result<Never, (bool, RedisError)> {
-        self.settle().await.map_err(|error| (false, error))?;
-        heard(Heard::Listening);
+    /// Until the connection is lost.
+    async fn listen(&mut self, heard: &impl Fn(Heard<'_>)) -> RedisError {
         let mut ping = interval(PING);
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -160,31 +165,37 @@ impl Session<'_> {
                     None => Err(RedisError::Lost),
                 },
                 () = self.wishes.changed.notified() => self.settle().await,
-                _ = ping.tick() => within(self.settings.answer, self.sink.ping::<redis::Value>()).await.map(drop),
+                _ = ping.tick() => within(self.answer, self.sink.ping::<redis::Value>()).await.map(drop),
             };
-            done.map_err(|error| (true, error))?;
+            if let Err(error) = done {
+                return error;
+            }
         }
     }
 
     /// Makes what is listened to what is wanted.
     async fn settle(&mut self) -> Result<(), RedisError> {
-        let (new, old) = {
-            let channels = self.wishes.channels.lock();
-            let new: Vec<_> = channels.wanted.difference(&channels.confirmed).cloned().collect();
-            let old: Vec<_> = channels.confirmed.difference(&channels.wanted).cloned().collect();
-            (new, old)
-        };
+        let (new, old) = self.wishes.channels.lock().differences();
         if !new.is_empty() {
-            within(self.settings.answer, self.sink.subscribe(&new)).await?;
+            within(self.answer, self.sink.subscribe(&new)).await?;
             self.wishes.channels.lock().confirmed.extend(new);
             self.wishes.confirmed.send_modify(|count| *count += 1);
         }
         if !old.is_empty() {
             // First, so that whoever wants one of them again meanwhile waits for a new confirmation.
             self.wishes.channels.lock().confirmed.retain(|channel| !old.contains(channel));
-            within(self.settings.answer, self.sink.unsubscribe(&old)).await?;
+            within(self.answer, self.sink.unsubscribe(&old)).await?;
         }
         Ok(())
+    }
+}
+
+impl Channels {
+    /// What is wanted and not listened to, and the other way round.
+    fn differences(&self) -> (Vec<String>, BTreeSet<String>) {
+        let new = self.wanted.difference(&self.confirmed).cloned().collect();
+        let old = self.confirmed.difference(&self.wanted).cloned().collect();
+        (new, old)
     }
 }
 

@@ -10,7 +10,7 @@ mod stats;
 mod topics;
 mod waiting;
 
-use std::{sync::Arc, time::Duration};
+use std::{any::Any, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
 use tokio::time::timeout;
@@ -37,6 +37,8 @@ pub struct Subject {
     pub lease: Duration,
     /// Resolves when the time has passed for the broker, and little more.
     pub pass: fn(Duration) -> BoxFuture<'static, ()>,
+    /// What the broker needs to live, such as a server. Goes with the subject.
+    pub world: Box<dyn Any + Send + Sync>,
 }
 
 /// One test per claim. Takes the test attribute, and a path to an `async fn() -> Subject`.

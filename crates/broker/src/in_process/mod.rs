@@ -4,7 +4,6 @@
 mod properties;
 mod queue;
 mod state;
-mod topics;
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,10 +14,9 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use crate::{Broker, BrokerError, Claim, Delivery, QueueStats, Subscription};
+use crate::{Broker, BrokerError, Claim, Delivery, QueueStats, Subscription, topics::Topics};
 use queue::{Ticket, after};
 use state::{State, Wish};
-use topics::Topics;
 
 /// The broker of one process. It forgets all when the process ends. Its clock is [`tokio::time`]'s, which tests can
 /// pause.

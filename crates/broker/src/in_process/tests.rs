@@ -6,7 +6,8 @@ use crate::conformance::Subject;
 async fn subject() -> Subject {
     let capacity = 200;
     let pass = |time| tokio::time::advance(time).boxed();
-    Subject { broker: Arc::new(InProcessBroker::new(capacity)), capacity, lease: Duration::from_secs(30), pass }
+    let broker = Arc::new(InProcessBroker::new(capacity));
+    Subject { broker, capacity, lease: Duration::from_secs(30), pass, world: Box::new(()) }
 }
 
 crate::broker_conformance!(tokio::test(start_paused = true), subject);
