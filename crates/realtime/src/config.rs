@@ -24,6 +24,9 @@ pub struct RealtimeConfig {
     pub engine_deadline: Duration,
     /// The longest that answering may take after the last audio, beside waits for a stream of a full engine.
     pub drain_deadline: Duration,
+    /// How long sessions go on after the worker is told to go down, before they are ended with 1012. None where the gateway is of
+    /// the same process: it ends them itself.
+    pub linger: Duration,
     /// The longest that a client may leave an event unread.
     pub write_deadline: Duration,
 }
@@ -38,6 +41,7 @@ impl Default for RealtimeConfig {
             lag: LagLimits::default(),
             engine_deadline: Duration::from_secs(20),
             drain_deadline: Duration::from_secs(30),
+            linger: Duration::ZERO,
             write_deadline: Duration::from_secs(10),
         }
     }

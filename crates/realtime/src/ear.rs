@@ -63,6 +63,8 @@ struct Feed {
     commands: Option<mpsc::Sender<Command>>,
     task: Option<AbortOnDropHandle<()>>,
     open: Option<Open>,
+    /// The last utterance whose words were asked for.
+    asked: u64,
     /// What the detector makes of what sounds now.
     verdict: Verdict,
     /// Whether it was found to be a voice since the utterance began. Until then no partial is asked for, and what ends as
@@ -82,8 +84,17 @@ impl Ear {
     pub(crate) fn new(channel: u8, rules: Endpointing, vad_enabled: bool, vad_kind: VadKind) -> Self {
         // Without a detector everything is speech.
         let (verdict, proven) = (Verdict::Speech, false);
-        let feed =
-            Feed { channel, samples: Vec::new(), commands: None, task: None, open: None, verdict, proven, flush: None };
+        let feed = Feed {
+            channel,
+            samples: Vec::new(),
+            commands: None,
+            task: None,
+            open: None,
+            asked: 0,
+            verdict,
+            proven,
+            flush: None,
+        };
         let endpointer = Endpointer::new(rules, vad_enabled);
         Self { channel, vad_kind, vad: None, vad_enabled, framer: Framer::new(), endpointer, feed }
     }
@@ -148,6 +159,16 @@ impl Ear {
         if let Some(flush) = feed.flush.take() {
             feed.send(Command::Flushed { flush });
         }
+    }
+
+    /// The last utterance whose words were asked for.
+    pub(crate) fn asked(&self) -> u64 {
+        self.feed.asked
+    }
+
+    /// Where the audio begins that may still become words of an utterance that has not ended.
+    pub(crate) fn unheard_since(&self) -> AudioTime {
+        self.feed.open.map_or_else(|| self.endpointer.held_since(), |open| open.start)
     }
 
     /// Whether an utterance is open and its recogniser has heard all that there is of it.
@@ -227,6 +248,7 @@ impl Feed {
                 let flush = self.flush.take();
                 if self.proven || self.verdict != Verdict::NotSpeech {
                     self.hand_over(recognition);
+                    self.asked = self.open.map_or(self.asked, |open| open.utterance);
                     self.send(Command::Finish { end, cause, flush, asked: Instant::now() });
                 } else {
                     self.samples.clear();

@@ -189,7 +189,8 @@ impl Endpointer {
         self.state = QUIET;
     }
 
-    fn held_since(&self) -> AudioTime {
+    /// Where the audio begins that is not decided on yet.
+    pub(crate) fn held_since(&self) -> AudioTime {
         self.now.saturating_sub(AudioTime::from_samples(self.held.len() as u64))
     }
 

@@ -12,6 +12,7 @@
 mod audio;
 mod ending;
 mod report;
+mod settled;
 
 use std::{
     sync::Arc,
@@ -32,7 +33,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 pub(crate) use self::ending::End;
-use self::{audio::Pending, report::Told};
+use self::{audio::Pending, report::Told, settled::Settled};
 use crate::{
     RealtimeConfig, Shared,
     backlog::Backlog,
@@ -65,6 +66,7 @@ pub(crate) struct Session {
     trace: SessionTrace,
     transcript: Transcript,
     told: Told,
+    settled: Settled,
     /// Boxed: most sessions are not kept.
     recording: Option<Box<Recording>>,
     client: mpsc::Sender<FromWorker>,
@@ -123,6 +125,7 @@ impl Session {
             trace,
             transcript: Transcript::default(),
             told: Told::new(asked.channels),
+            settled: Settled::default(),
             recording: recording.map(Box::new),
             client,
             shared,

@@ -59,37 +59,48 @@ impl Worker {
         }
     }
 
-    /// Takes sessions until `shutdown`. Then refuses new ones, lets the open ones answer for what they received, closes them
-    /// with 1012, leaves the registry and returns. Each session's drain has a deadline, so this does too.
+    /// Takes sessions until `shutdown`. Then refuses new ones and leaves the open ones their time; lets those that are left answer
+    /// for what they received, closes them with 1012, leaves the registry and returns. Each wait has a deadline, so this has.
     pub async fn run(self, mut port: WorkerPort, membership: Membership, shutdown: CancellationToken) {
-        let sessions = TaskTracker::new();
+        let (sessions, drain) = (TaskTracker::new(), CancellationToken::new());
         loop {
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => break,
                 incoming = port.next() => match incoming {
-                    Some(incoming) => self.receive(incoming, &sessions, &shutdown),
+                    Some(incoming) => self.receive(incoming, &sessions, &membership, &drain),
                     None => break,
                 },
             }
         }
-        if let Err(unavailable) = membership.drain().await {
-            tracing::warn!(%unavailable, "the registry does not know that this worker drains");
-        }
         sessions.close();
         tracing::info!(sessions = sessions.len(), "waiting for open sessions to end");
-        loop {
-            tokio::select! {
-                () = sessions.wait() => break,
-                Some(incoming) = port.next() => incoming.refuse(Refusal::Draining),
+        let told = async {
+            if let Err(unavailable) = membership.drain().await {
+                tracing::warn!(%unavailable, "the registry does not know that this worker drains");
             }
-        }
+        };
+        let ended = async {
+            let patience = async {
+                shutdown.cancelled().await;
+                tokio::time::sleep(self.shared.config.linger).await;
+            };
+            tokio::pin!(patience);
+            loop {
+                tokio::select! {
+                    () = sessions.wait() => break,
+                    Some(incoming) = port.next() => incoming.refuse(Refusal::Draining),
+                    () = &mut patience, if !drain.is_cancelled() => drain.cancel(),
+                }
+            }
+        };
+        tokio::join!(told, ended);
         if let Err(unavailable) = membership.leave().await {
             tracing::warn!(%unavailable, "the registry will miss this worker's heartbeats");
         }
     }
 
-    fn receive(&self, incoming: Incoming, sessions: &TaskTracker, drain: &CancellationToken) {
+    fn receive(&self, incoming: Incoming, sessions: &TaskTracker, membership: &Membership, drain: &CancellationToken) {
         if sessions.len() >= self.shared.config.max_sessions {
             return incoming.refuse(Refusal::Full);
         }
@@ -98,7 +109,12 @@ impl Worker {
             Err(error) => return incoming.refuse(Refusal::Rejected(error)),
         };
         let Some((offer, channel)) = incoming.accept() else { return };
-        sessions.spawn(serve(self.shared.clone(), offer, service, channel, drain.clone()));
+        let held = membership.hold(offer.lease.clone());
+        let serving = serve(self.shared.clone(), offer, service, channel, drain.clone());
+        sessions.spawn(async move {
+            serving.await;
+            drop(held);
+        });
     }
 
     /// The first engine that has the session's model and language.

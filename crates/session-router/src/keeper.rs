@@ -1,5 +1,8 @@
 //! One task that renews all leases of a router, and releases those whose guards were dropped.
 //!
+//! A lease is lost when the registry says so, and not while the registry is away: its sessions are between gateway and worker,
+//! and a worker takes no more of them than it has slots, whatever the registry has forgotten by then.
+//!
 //! Leases are kept in a book that guards write to without waiting. Nothing in it grows beyond the slots there are: every entry
 //! was granted by the registry, or asked for by one allocation under way.
 
@@ -30,8 +33,8 @@ pub(crate) struct Keeper {
 impl Keeper {
     /// Starts keeping leases that live for `ttl` unless renewed. Must be called on a runtime.
     pub(crate) fn start(registry: Arc<dyn Registry>, ttl: Duration) -> Self {
-        let ledger = Arc::new(Ledger { registry, ttl, book: Mutex::default(), given_back: Notify::new() });
-        let task = tokio::spawn(keep(ledger.clone()));
+        let ledger = Arc::new(Ledger { registry, book: Mutex::default(), given_back: Notify::new() });
+        let task = tokio::spawn(keep(ledger.clone(), ttl));
         Self { ledger, task }
     }
 
@@ -46,9 +49,9 @@ impl Drop for Keeper {
     }
 }
 
-async fn keep(ledger: Arc<Ledger>) {
+async fn keep(ledger: Arc<Ledger>, ttl: Duration) {
     // A third of the lease time: when one renewal fails, the next still comes in good time.
-    let every = (ledger.ttl / 3).max(Duration::from_millis(1));
+    let every = (ttl / 3).max(Duration::from_millis(1));
     let mut renewals = interval_at(Instant::now() + every, every);
     renewals.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -63,7 +66,6 @@ async fn keep(ledger: Arc<Ledger>) {
 #[derive(Debug)]
 pub(crate) struct Ledger {
     registry: Arc<dyn Registry>,
-    ttl: Duration,
     /// Not an async lock: no await happens under it, and guards write to it while they are dropped.
     book: Mutex<Book>,
     given_back: Notify,
@@ -71,23 +73,16 @@ pub(crate) struct Ledger {
 
 #[derive(Debug, Default)]
 struct Book {
-    held: HashMap<LeaseId, Held>,
+    /// What is cancelled when the lease is lost.
+    held: HashMap<LeaseId, CancellationToken>,
     /// Dropped, and not yet released in the registry.
     given_back: Vec<LeaseId>,
-}
-
-#[derive(Debug)]
-struct Held {
-    lost: CancellationToken,
-    /// Until then the registry keeps the slot for us, whatever happens.
-    valid_until: Instant,
 }
 
 impl Ledger {
     /// Renews `lease` from now on and cancels `lost` when that fails for good.
     pub(crate) fn hold(&self, lease: &LeaseId, lost: &CancellationToken) {
-        let held = Held { lost: lost.clone(), valid_until: Instant::now() + self.ttl };
-        self.book.lock().held.insert(lease.clone(), held);
+        self.book.lock().held.insert(lease.clone(), lost.clone());
     }
 
     /// Has `lease` released soon, without waiting.
@@ -116,42 +111,22 @@ impl Ledger {
     async fn renew_all(&self) {
         let leases: Vec<LeaseId> = self.book.lock().held.keys().cloned().collect();
         for batch in leases.chunks(RENEWED_AT_ONCE) {
-            // Before the registry's own clock prolongs them: we never believe in a lease for longer than the registry does.
-            let valid_until = Instant::now() + self.ttl;
             match self.registry.renew(batch).await {
-                Ok(lost) => self.book.lock().renewed(batch, &lost, valid_until),
+                Ok(lost) => self.book.lock().lose(&lost),
                 Err(unavailable) => warn!(leases = batch.len(), %unavailable, "leases were not renewed"),
             }
         }
-        self.book.lock().expire(Instant::now());
     }
 }
 
 impl Book {
-    /// Leases that were given back meanwhile are in neither list any more.
-    fn renewed(&mut self, leases: &[LeaseId], lost: &[LeaseId], valid_until: Instant) {
-        for lease in lost {
-            if let Some(held) = self.held.remove(lease) {
-                warn!(%lease, "the slot was lost");
-                held.lost.cancel();
-            }
-        }
+    /// Those that were given back meanwhile are not here any more.
+    fn lose(&mut self, leases: &[LeaseId]) {
         for lease in leases {
-            if let Some(held) = self.held.get_mut(lease) {
-                held.valid_until = valid_until;
+            if let Some(lost) = self.held.remove(lease) {
+                warn!(%lease, "the slot was lost");
+                lost.cancel();
             }
         }
-    }
-
-    /// Gives up what the registry may have given to others by now.
-    fn expire(&mut self, now: Instant) {
-        self.held.retain(|lease, held| {
-            let valid = now < held.valid_until;
-            if !valid {
-                warn!(%lease, "the slot was lost: it could not be renewed in time");
-                held.lost.cancel();
-            }
-            valid
-        });
     }
 }

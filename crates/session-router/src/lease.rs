@@ -41,8 +41,8 @@ impl LeaseGuard {
         &self.id
     }
 
-    /// Resolves when the lease is lost while it is held: its worker was lost, or the registry could not be reached for a whole
-    /// lease time. The slot may be another session's by now, so this session must end. May be awaited again and again.
+    /// Resolves when the registry says that the lease is lost while it is held: its worker was lost, or its time ran out while
+    /// this gateway could not renew it and others could take the slot. So this session must end. May be awaited again and again.
     pub async fn lost(&self) {
         self.lost.cancelled().await;
     }

@@ -23,9 +23,10 @@ mod worker;
 
 pub use lease::LeaseGuard;
 pub use links::Links;
-pub use membership::Membership;
+pub use membership::{Held, Membership};
 pub use registry::{
-    Heartbeat, InProcessRegistry, Registry, RegistryTimes, Reservation, ReserveError, ReserveRequest, Unavailable,
+    Heartbeat, InProcessRegistry, RedisRegistry, Registry, RegistryTimes, Reservation, ReserveError, ReserveRequest,
+    Unavailable,
 };
 pub use router::{Allocated, RouterSettings, SessionRequest, SessionRouter};
 pub use wanted::{Fit, Misfit, Wanted};

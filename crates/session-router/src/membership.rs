@@ -1,6 +1,7 @@
 //! A worker's place in the registry, from the worker's side.
 
 use std::{
+    collections::HashSet,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -8,6 +9,8 @@ use std::{
     time::Duration,
 };
 
+use dalston_protocol::LeaseId;
+use parking_lot::Mutex;
 use tokio::{
     task::JoinHandle,
     time::{MissedTickBehavior, interval},
@@ -16,7 +19,8 @@ use tracing::{info, warn};
 
 use crate::{Heartbeat, Registry, Unavailable, WorkerRecord};
 
-/// Keeps a worker registered: sends its heartbeats, and registers it again when the registry has forgotten it.
+/// Keeps a worker registered: sends its heartbeats, and registers it again when the registry has forgotten it, with the leases
+/// of the sessions that it has.
 ///
 /// Leaving tells the registry at once. Dropping only ends the heartbeats, as a crash does.
 #[derive(Debug)]
@@ -30,6 +34,21 @@ struct Member {
     registry: Arc<dyn Registry>,
     record: WorkerRecord,
     draining: AtomicBool,
+    /// Not an async lock: no await happens under it. As many as the worker has sessions.
+    held: Mutex<HashSet<LeaseId>>,
+}
+
+/// A session that the worker has. Dropping it says that the session is over.
+#[derive(Debug)]
+pub struct Held {
+    member: Arc<Member>,
+    lease: LeaseId,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.member.held.lock().remove(&self.lease);
+    }
 }
 
 impl Membership {
@@ -39,7 +58,7 @@ impl Membership {
     /// The registry did not answer.
     pub async fn join(registry: Arc<dyn Registry>, record: WorkerRecord, every: Duration) -> Result<Self, Unavailable> {
         registry.register(record.clone()).await?;
-        let member = Arc::new(Member { registry, record, draining: AtomicBool::new(false) });
+        let member = Arc::new(Member { registry, record, draining: AtomicBool::new(false), held: Mutex::default() });
         let heartbeats = tokio::spawn(beat(member.clone(), every));
         Ok(Self { member, heartbeats })
     }
@@ -47,6 +66,12 @@ impl Membership {
     /// What the worker registered as.
     pub fn record(&self) -> &WorkerRecord {
         &self.member.record
+    }
+
+    /// The worker has taken the session of this lease.
+    pub fn hold(&self, lease: LeaseId) -> Held {
+        self.member.held.lock().insert(lease.clone());
+        Held { member: self.member.clone(), lease }
     }
 
     /// Takes no more sessions; those it has go on. Draining does not end, and outlives a registry that forgets.
@@ -94,8 +119,9 @@ impl Member {
         if self.registry.heartbeat(worker_id).await? == Heartbeat::Counted {
             return Ok(());
         }
-        info!(%worker_id, "the registry has forgotten this worker; registering again");
-        self.registry.register(self.record.clone()).await?;
+        let held: Vec<LeaseId> = self.held.lock().iter().cloned().collect();
+        info!(%worker_id, sessions = held.len(), "the registry has forgotten this worker; registering again");
+        self.registry.restore(self.record.clone(), held).await?;
         if self.draining.load(Ordering::SeqCst) { self.registry.drain(worker_id).await } else { Ok(()) }
     }
 }

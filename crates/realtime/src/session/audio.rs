@@ -49,6 +49,7 @@ impl Session {
             self.pending = Some(pending);
         }
         self.notice(noticed, began).await?;
+        self.report_settled(false);
         self.watch_lag().await
     }
 

@@ -119,9 +119,13 @@ impl Session {
                 Ok(())
             }
             Outcome::Final { utterance, ended, hypothesis, language, took } => {
-                self.report_final(utterance, ended, hypothesis, language, took).await
+                self.settled.answered(utterance, ended.at);
+                self.report_final(utterance, ended, hypothesis, language, took).await?;
+                self.report_settled(true);
+                Ok(())
             }
             Outcome::Failed { utterance, error, took, flush } => {
+                self.settled.answered(utterance, utterance.start);
                 self.report_failure(utterance, error, took).await?;
                 self.settle(flush).await
             }

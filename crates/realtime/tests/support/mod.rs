@@ -245,10 +245,18 @@ impl Client {
 
     /// Everything up to the close.
     pub async fn rest(mut self) -> Heard {
-        let mut heard = Heard { events: Vec::new(), close: Close::normal() };
+        let mut heard = Heard { events: Vec::new(), settled: Vec::new(), close: Close::normal() };
         loop {
             match self.next().await {
                 FromWorker::Event(event) => heard.events.push(*event),
+                FromWorker::Settled(until) => {
+                    assert!(
+                        heard.settled.last().is_none_or(|last| *last < until),
+                        "{until:?} after {:?}",
+                        heard.settled
+                    );
+                    heard.settled.push(until);
+                }
                 FromWorker::Closed(close) => {
                     heard.close = *close;
                     assert!(self.channel.from_worker.recv().await.is_none(), "something followed the close");
@@ -279,6 +287,8 @@ impl Client {
 #[derive(Debug)]
 pub struct Heard {
     pub events: Vec<ServerMessage>,
+    /// How far the audio was answered for, report by report.
+    pub settled: Vec<Duration>,
     pub close: Close,
 }
 

@@ -94,6 +94,10 @@ fn event(number: u32) -> FromWorker {
     FromWorker::Event(Box::new(ServerMessage::SpeechStart { timestamp: number.into(), channel: None }))
 }
 
+fn settled(number: u32) -> FromWorker {
+    FromWorker::Settled(Duration::from_millis(number.into()))
+}
+
 /// Every field of it.
 pub async fn the_worker_sees_the_offer_as_it_was_made(mut subject: Subject) {
     let (link, made) = (subject.link.clone(), offer());
@@ -162,12 +166,14 @@ pub async fn events_arrive_in_order_and_the_close_comes_last(mut subject: Subjec
     let send = async {
         for number in 0..100 {
             soon("sending", worker.to_client.send(event(number))).await.expect("the gateway lives");
+            soon("sending", worker.to_client.send(settled(number))).await.expect("the gateway lives");
         }
         worker.close(close.clone()).await;
     };
     let receive = async {
         for number in 0..100 {
             assert_eq!(soon("an event", channel.from_worker.recv()).await, Some(event(number)));
+            assert_eq!(soon("a report", channel.from_worker.recv()).await, Some(settled(number)));
         }
         let last = soon("the close", channel.from_worker.recv()).await;
         assert_eq!(last, Some(FromWorker::Closed(Box::new(close.clone()))));

@@ -23,7 +23,7 @@ pub struct Subject {
     /// What it was made with. `forget_after` is at least four times `worker_ttl`.
     pub times: RegistryTimes,
     /// Resolves when the time has passed for the registry, and little more.
-    pub pass: fn(Duration) -> BoxFuture<'static, ()>,
+    pub pass: Box<dyn Fn(Duration) -> BoxFuture<'static, ()> + Send + Sync>,
 }
 
 /// One test per claim. Takes the test attribute, and a path to an `async fn() -> Subject`.
@@ -61,6 +61,8 @@ macro_rules! registry_conformance {
             a_second_suspicion_never_shortens_the_first
             deregistering_ends_the_leases
             registering_again_keeps_the_leases
+            a_worker_that_was_forgotten_brings_its_leases_back
+            what_a_worker_brings_back_ends_when_nobody_renews_it
         }
     };
     (@each $test:meta, $subject:path: $($claim:ident)*) => {

@@ -8,7 +8,7 @@
 //! * The worker sends events and, last of all, exactly one [`FromWorker::Closed`]. A receiver that ends without it means that
 //!   the worker died.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use dalston_protocol::{
@@ -68,6 +68,9 @@ impl Departure {
 pub enum FromWorker {
     /// An event for the client.
     Event(Box<ServerMessage>),
+    /// For the gateway: all audio before this time of the session's clock has been answered for, or held no speech. If the worker
+    /// dies, what comes after it has to be heard again and nothing else. A final says the same of its own channel up to its end.
+    Settled(Duration),
     /// The session is over. Nothing follows.
     Closed(Box<Close>),
 }

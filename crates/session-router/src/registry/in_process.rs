@@ -8,27 +8,11 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::{
-    Heartbeat, Registry, Reservation, ReserveError, ReserveRequest, Unavailable,
+    Heartbeat, Registry, RegistryTimes, Reservation, ReserveError, ReserveRequest, Unavailable,
     clock::{BEAT, Clock},
     state::State,
 };
 use crate::{WorkerRecord, WorkerStatus};
-
-/// How long workers may be silent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RegistryTimes {
-    /// Without a heartbeat for this long a worker is out.
-    pub worker_ttl: Duration,
-    /// Without a heartbeat for this long it is forgotten. Until then its models count as existing, so that clients are asked
-    /// to come back rather than told that there is no such model.
-    pub forget_after: Duration,
-}
-
-impl Default for RegistryTimes {
-    fn default() -> Self {
-        Self { worker_ttl: Duration::from_secs(9), forget_after: Duration::from_secs(60) }
-    }
-}
 
 /// The registry of one process. Its clock is [`tokio::time`]'s, which tests can pause.
 #[derive(Debug)]
@@ -75,8 +59,8 @@ impl Default for InProcessRegistry {
 }
 
 impl Registry for InProcessRegistry {
-    fn register(&self, worker: WorkerRecord) -> BoxFuture<'_, Result<(), Unavailable>> {
-        self.step(|state, now| state.register(worker, now))
+    fn restore(&self, worker: WorkerRecord, held: Vec<LeaseId>) -> BoxFuture<'_, Result<(), Unavailable>> {
+        self.step(move |state, now| state.restore(worker, &held, now))
     }
 
     fn heartbeat<'a>(&'a self, worker: &'a WorkerId) -> BoxFuture<'a, Result<Heartbeat, Unavailable>> {
@@ -119,7 +103,7 @@ mod tests {
 
     async fn subject() -> Subject {
         let times = RegistryTimes::default();
-        let pass = |time| tokio::time::advance(time).boxed();
+        let pass = Box::new(|time| tokio::time::advance(time).boxed());
         Subject { registry: Arc::new(InProcessRegistry::new(times)), times, pass }
     }
 

@@ -8,7 +8,9 @@ mod in_process;
 mod kinds;
 #[cfg(test)]
 mod properties;
+mod redis;
 mod state;
+mod times;
 
 use std::{fmt, time::Duration};
 
@@ -17,7 +19,9 @@ use futures_util::future::BoxFuture;
 
 use crate::{Address, Wanted, WorkerRecord, WorkerStatus};
 
-pub use in_process::{InProcessRegistry, RegistryTimes};
+pub use in_process::InProcessRegistry;
+pub use redis::RedisRegistry;
+pub use times::RegistryTimes;
 
 /// The state behind allocation. `conformance::registry` holds every implementation to this contract.
 ///
@@ -28,8 +32,14 @@ pub use in_process::{InProcessRegistry, RegistryTimes};
 ///   done, never half.
 pub trait Registry: fmt::Debug + Send + Sync + 'static {
     /// Adds a worker, or replaces its record. It counts as a heartbeat and clears suspicion and draining; leases of the same
-    /// worker stay.
-    fn register(&self, worker: WorkerRecord) -> BoxFuture<'_, Result<(), Unavailable>>;
+    /// worker stay. So do those that it holds and the registry forgot: each has its slot again, for long enough that its
+    /// holder can renew it.
+    fn restore(&self, worker: WorkerRecord, held: Vec<LeaseId>) -> BoxFuture<'_, Result<(), Unavailable>>;
+
+    /// Adds a worker that has no sessions yet.
+    fn register(&self, worker: WorkerRecord) -> BoxFuture<'_, Result<(), Unavailable>> {
+        self.restore(worker, Vec::new())
+    }
 
     /// Says that the worker lives.
     fn heartbeat<'a>(&'a self, worker: &'a WorkerId) -> BoxFuture<'a, Result<Heartbeat, Unavailable>>;
@@ -52,7 +62,8 @@ pub trait Registry: fmt::Debug + Send + Sync + 'static {
     /// use; of equals, the one that was chosen longest ago.
     fn reserve<'a>(&'a self, request: &'a ReserveRequest) -> BoxFuture<'a, Result<Reservation, ReserveError>>;
 
-    /// Prolongs leases by the time they were made with. Gives those that are no more; a lost lease never comes back.
+    /// Prolongs leases by the time they were made with. Gives those that are no more; a lost lease comes back only if its worker
+    /// says that it has the session.
     fn renew<'a>(&'a self, leases: &'a [LeaseId]) -> BoxFuture<'a, Result<Vec<LeaseId>, Unavailable>>;
 
     /// Ends a lease. Idempotent, and harmless for a lease that never was.
@@ -126,7 +137,7 @@ pub enum ReserveError {
 pub enum Heartbeat {
     /// The worker lives on.
     Counted,
-    /// The registry does not know the worker (any more); it must register.
+    /// The registry does not know the worker (any more), or may have forgotten what it holds; it must register.
     Unknown,
 }
 

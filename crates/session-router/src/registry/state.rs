@@ -19,11 +19,6 @@ use tokio::time::Instant;
 use super::{Heartbeat, RegistryTimes, Reservation, ReserveError, ReserveRequest, kinds::Kinds};
 use crate::{Address, Fit, Health, WorkerRecord, WorkerStatus};
 
-/// When a slot may be free again that is merely in use: sessions end all the time.
-const BUSY_RETRY: Duration = Duration::from_secs(2);
-/// No client is asked to come back sooner.
-const MIN_RETRY: Duration = Duration::from_secs(1);
-
 #[derive(Debug)]
 pub(super) struct State {
     times: RegistryTimes,
@@ -61,6 +56,16 @@ struct Lease {
 impl State {
     pub(super) fn new(times: RegistryTimes) -> Self {
         Self { times, workers: BTreeMap::new(), leases: HashMap::new(), turn: 0, due: None }
+    }
+
+    pub(super) fn restore(&mut self, record: WorkerRecord, held: &[LeaseId], now: Instant) {
+        let worker_id = record.worker_id.clone();
+        self.register(record, now);
+        for lease in held {
+            if !self.leases.contains_key(lease) {
+                self.take(lease, &worker_id, self.times.held_ttl(), now);
+            }
+        }
     }
 
     pub(super) fn register(&mut self, record: WorkerRecord, now: Instant) {
@@ -195,13 +200,18 @@ impl State {
     }
 
     fn hold(&mut self, request: &ReserveRequest, worker_id: &WorkerId, now: Instant) {
-        let Some(worker) = self.workers.get_mut(worker_id) else { return };
-        let expires = now + request.ttl;
         self.turn += 1;
-        worker.chosen = self.turn;
-        worker.expiries.insert((expires, request.lease.clone()));
-        let lease = Lease { worker: worker_id.clone(), ttl: request.ttl, expires };
-        self.leases.insert(request.lease.clone(), lease);
+        if let Some(worker) = self.workers.get_mut(worker_id) {
+            worker.chosen = self.turn;
+        }
+        self.take(&request.lease, worker_id, request.ttl, now);
+    }
+
+    fn take(&mut self, lease: &LeaseId, worker_id: &WorkerId, ttl: Duration, now: Instant) {
+        let Some(worker) = self.workers.get_mut(worker_id) else { return };
+        let expires = now + ttl;
+        worker.expiries.insert((expires, lease.clone()));
+        self.leases.insert(lease.clone(), Lease { worker: worker_id.clone(), ttl, expires });
         self.due_by(expires);
     }
 
@@ -224,7 +234,7 @@ impl State {
     fn explain<'a>(&'a self, kinds: &mut Kinds<'a>, now: Instant) -> ReserveError {
         if self.workers.is_empty() {
             // Workers are starting, or were lost all at once: nobody can say that the model does not exist.
-            return ReserveError::NoCapacity { retry_after: self.times.worker_ttl.max(MIN_RETRY) };
+            return ReserveError::NoCapacity { retry_after: self.times.retry_lost() };
         }
         let fitting: Vec<&Worker> = self.workers.values().filter(|worker| kinds.fit(&worker.engines).is_ok()).collect();
         if fitting.is_empty() {
@@ -278,12 +288,12 @@ impl Worker {
     /// When it may take a session; `None` when never.
     fn retry_after(&self, now: Instant, times: &RegistryTimes) -> Option<Duration> {
         match self.health(now, times) {
-            Health::Ready => Some(BUSY_RETRY),
+            Health::Ready => Some(RegistryTimes::BUSY_RETRY),
             Health::Suspect => {
                 let until = self.suspect_until.unwrap_or(now);
-                Some(until.saturating_duration_since(now).max(MIN_RETRY))
+                Some(until.saturating_duration_since(now).max(RegistryTimes::MIN_RETRY))
             }
-            Health::Lost => Some(times.worker_ttl.max(MIN_RETRY)),
+            Health::Lost => Some(times.retry_lost()),
             Health::Draining => None,
         }
     }

@@ -69,7 +69,13 @@ impl SessionRouter {
         Self { registry, links: Links::new(), keeper, settings, tracers, metrics }
     }
 
-    /// The ways to the workers, to be added to as workers come and go.
+    /// With these links in the place of its own.
+    #[must_use]
+    pub fn with_links(self, links: Links) -> Self {
+        Self { links, ..self }
+    }
+
+    /// The ways to the workers, to be added to as workers of this process come and go.
     pub fn links(&self) -> &Links {
         &self.links
     }
@@ -80,6 +86,12 @@ impl SessionRouter {
     /// The registry did not answer.
     pub async fn workers(&self) -> Result<Vec<WorkerStatus>, Unavailable> {
         self.registry.workers().await
+    }
+
+    /// A worker died in the middle of a session: its channel ended without a close. It gets no sessions until it proves that it
+    /// lives, from any gateway; if it is dead, its heartbeats will say so to all within their time.
+    pub async fn worker_died(&self, worker: &WorkerId) {
+        self.pass_over(worker, &Refusal::Unreachable("it ended a session without a word".into())).await;
     }
 
     /// Reserves a slot and opens the link to its worker. A worker that refuses is passed over for the next one, a few times.
@@ -113,7 +125,7 @@ impl SessionRouter {
             observed.attempt(&reservation);
 
             let offer = offer(request, &lease, observed.context());
-            match self.open(&reservation.worker_id, offer).await {
+            match self.open(&reservation, offer).await {
                 Ok(channel) => {
                     let Reservation { worker_id, engine_id, language, .. } = reservation;
                     return Ok(Allocated { channel, lease, worker_id, engine_id, language });
@@ -157,10 +169,8 @@ impl SessionRouter {
         }
     }
 
-    async fn open(&self, worker: &WorkerId, offer: SessionOffer) -> Result<SessionChannel, Refusal> {
-        let Some(link) = self.links.get(worker) else {
-            return Err(Refusal::Unreachable("there is no link to it".into()));
-        };
+    async fn open(&self, reservation: &Reservation, offer: SessionOffer) -> Result<SessionChannel, Refusal> {
+        let link = self.links.get(&reservation.worker_id, &reservation.address)?;
         let deadline = self.settings.open_deadline;
         timeout(deadline, link.open(offer))
             .await

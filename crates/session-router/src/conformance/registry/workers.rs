@@ -150,3 +150,36 @@ pub async fn registering_again_keeps_the_leases(subject: Subject) {
     assert_eq!(subject.renew(&leases).await, []);
     assert!(matches!(subject.reserve().await, Err(ReserveError::NoCapacity { .. })));
 }
+
+/// Whoever held them goes on renewing them, and no slot is sold twice meanwhile.
+pub async fn a_worker_that_was_forgotten_brings_its_leases_back(subject: Subject) {
+    let record = worker(2, vec![engine("echo", "echo-en", &["en"])]);
+    let id = record.worker_id.clone();
+    subject.registry.register(record.clone()).await.expect("the registry answers");
+    let (lease, _) = subject.reserve().await.expect("there is room");
+    subject.registry.deregister(&id).await.expect("the registry answers");
+    for _ in 0..2 {
+        subject.registry.restore(record.clone(), vec![lease.clone()]).await.expect("the registry answers");
+        assert_eq!(subject.used(&id).await, 1, "however often it says so");
+    }
+    assert_eq!(subject.renew(std::slice::from_ref(&lease)).await, []);
+    subject.reserve().await.expect("one slot is free");
+    assert!(matches!(subject.reserve().await, Err(ReserveError::NoCapacity { .. })));
+    subject.release(&lease).await;
+    assert_eq!(subject.used(&id).await, 1);
+}
+
+/// Its gateway died with the registry.
+pub async fn what_a_worker_brings_back_ends_when_nobody_renews_it(subject: Subject) {
+    let record = worker(1, vec![engine("echo", "echo-en", &["en"])]);
+    let id = record.worker_id.clone();
+    subject.registry.restore(record, vec![LeaseId::generate()]).await.expect("the registry answers");
+    for _ in 0..5 {
+        assert_eq!(subject.used(&id).await, 1);
+        assert_eq!(subject.heartbeat(&id).await, Heartbeat::Counted);
+        subject.pass(subject.times.worker_ttl * 2 / 5).await;
+    }
+    subject.pass(subject.times.worker_ttl / 5).await;
+    assert_eq!(subject.heartbeat(&id).await, Heartbeat::Counted);
+    assert_eq!(subject.used(&id).await, 0);
+}

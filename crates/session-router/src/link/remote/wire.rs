@@ -1,5 +1,7 @@
 //! What stands in the frames.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use dalston_protocol::{
     ApiError, Close, ErrorCode, LeaseId, RequestId, SessionId,
@@ -93,6 +95,7 @@ enum GatewaySays {
 #[serde(rename_all = "snake_case")]
 enum WorkerSays {
     Event(Box<ServerMessage>),
+    Settled { micros: u64 },
     Closed(Box<Close>),
 }
 
@@ -134,6 +137,7 @@ impl Outgoing for FromWorker {
     fn next_frame(self) -> (Message, Option<Self>) {
         let says = match self {
             Self::Event(event) => WorkerSays::Event(event),
+            Self::Settled(until) => WorkerSays::Settled { micros: until.as_micros() as u64 },
             Self::Closed(close) => WorkerSays::Closed(close),
         };
         (text(&says), None)
@@ -180,6 +184,7 @@ impl Received for FromWorker {
     fn text(text: &str) -> Result<Self, Garbage> {
         Ok(match read(text)? {
             WorkerSays::Event(event) => Self::Event(event),
+            WorkerSays::Settled { micros } => Self::Settled(Duration::from_micros(micros)),
             WorkerSays::Closed(close) => Self::Closed(close),
         })
     }

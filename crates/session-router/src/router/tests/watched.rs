@@ -55,8 +55,8 @@ impl Watched {
 }
 
 impl Registry for Watched {
-    fn register(&self, worker: WorkerRecord) -> BoxFuture<'_, Result<(), Unavailable>> {
-        self.around(self.inner.register(worker))
+    fn restore(&self, worker: WorkerRecord, held: Vec<LeaseId>) -> BoxFuture<'_, Result<(), Unavailable>> {
+        self.around(self.inner.restore(worker, held))
     }
 
     fn heartbeat<'a>(&'a self, worker: &'a WorkerId) -> BoxFuture<'a, Result<Heartbeat, Unavailable>> {

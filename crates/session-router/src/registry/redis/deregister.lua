@@ -1,0 +1,2 @@
+-- ARGV: worker.
+forget(ARGV[3])

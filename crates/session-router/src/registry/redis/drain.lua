@@ -1,0 +1,2 @@
+-- ARGV: worker.
+if call('ZSCORE', seen, ARGV[3]) then call('SADD', draining, ARGV[3]) end

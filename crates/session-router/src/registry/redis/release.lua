@@ -1,0 +1,2 @@
+-- ARGV: lease.
+drop(ARGV[3])
