@@ -94,6 +94,27 @@ pub struct JobError {
     pub stage: Option<String>,
 }
 
+/// The codes of [`JobError`] that are the caller's doing.
+const CALLERS: [&str; 10] = [
+    "corrupt_audio",
+    "empty_audio",
+    "language_not_supported",
+    "model_not_found",
+    "rejected_by_engine",
+    "too_long",
+    "too_many_channels",
+    "translation_not_supported",
+    "unsupported_audio",
+    "unsupported_language",
+];
+
+impl JobError {
+    /// Whether another file or other parameters would help; otherwise the server is at fault.
+    pub fn is_callers(&self) -> bool {
+        CALLERS.contains(&self.code.as_str())
+    }
+}
+
 /// A page of jobs, newest first.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct JobList {
