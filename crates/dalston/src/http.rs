@@ -1,4 +1,4 @@
-//! One GET to a server, with a deadline and a limit.
+//! One request to a server, with a deadline and a limit.
 
 use std::{pin::pin, time::Duration};
 
@@ -6,8 +6,8 @@ use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use dalston_client::{ApiKey, Endpoint};
 use dalston_protocol::ErrorBody;
-use http::{Request, StatusCode, header};
-use http_body_util::{BodyExt, Empty, Limited};
+use http::{Method, Request, StatusCode, header};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, time::timeout};
 
@@ -18,7 +18,18 @@ const LARGEST: usize = 64 << 20;
 
 /// The body of a good answer. Any other is an error in the server's own words.
 pub async fn get(endpoint: &Endpoint, route: &str, api_key: Option<&ApiKey>) -> Result<Bytes> {
-    let (status, body) = timeout(PATIENCE, exchange(endpoint, route, api_key))
+    send(endpoint, Method::GET, route, api_key, Vec::new()).await
+}
+
+/// The same with another method, and a body of JSON.
+pub async fn send(
+    endpoint: &Endpoint,
+    method: Method,
+    route: &str,
+    api_key: Option<&ApiKey>,
+    body: Vec<u8>,
+) -> Result<Bytes> {
+    let (status, body) = timeout(PATIENCE, exchange(endpoint, method, route, api_key, body))
         .await
         .with_context(|| format!("{endpoint} did not answer within {PATIENCE:?}"))??;
     if status.is_success() {
@@ -30,12 +41,22 @@ pub async fn get(endpoint: &Endpoint, route: &str, api_key: Option<&ApiKey>) -> 
     }
 }
 
-async fn exchange(endpoint: &Endpoint, route: &str, api_key: Option<&ApiKey>) -> Result<(StatusCode, Bytes)> {
-    let mut request = Request::get(endpoint.path(route)).header(header::HOST, endpoint.authority());
+async fn exchange(
+    endpoint: &Endpoint,
+    method: Method,
+    route: &str,
+    api_key: Option<&ApiKey>,
+    body: Vec<u8>,
+) -> Result<(StatusCode, Bytes)> {
+    let request = Request::builder().method(method).uri(endpoint.path(route));
+    let mut request = request.header(header::HOST, endpoint.authority());
+    if !body.is_empty() {
+        request = request.header(header::CONTENT_TYPE, "application/json");
+    }
     if let Some(key) = api_key {
         request = request.header(header::AUTHORIZATION, key.bearer()?);
     }
-    let request = request.body(Empty::<Bytes>::new())?;
+    let request = request.body(Full::new(Bytes::from(body)))?;
     let tcp = TcpStream::connect(endpoint.socket())
         .await
         .with_context(|| format!("cannot reach {endpoint}; start a server there with `dalston serve`"))?;

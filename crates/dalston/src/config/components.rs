@@ -1,23 +1,20 @@
 //! From settings to what each part of the server is told, with the checks that concern more than one setting.
 
-use std::{fs, io, path::PathBuf, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 use dalston_gateway::{
     GatewayConfig, GatewayError, HttpLimits, JobSettings, StreamLimits,
-    auth::{AuthConfig, ServerSecret},
+    auth::{AuthConfig, AuthMode},
 };
+use dalston_orchestrator::WebhookSettings;
+use dalston_protocol::key::KeyLimits;
 use dalston_realtime::{LagLimits, RealtimeConfig};
 
-use super::{
-    choice::AuthMode,
-    layers::Layers,
-    problem::Problem,
-    settings::Settings,
-    value::{Choice, Value},
-};
+use super::{layers::Layers, problem::Problem, settings::Settings, value::Choice};
 
-/// The file in the data directory that holds the server's secret.
-const SECRET_FILE: &str = "server-secret";
+/// What is wrong with an address that others can reach.
+pub const OPEN_TO_ALL: &str = "other machines can reach this address and nobody is asked for a key; create one with `dalston \
+                               keys create --name NAME --scope realtime`, or bind 127.0.0.1";
 
 impl Settings {
     /// Where the server keeps what must outlive it. It need not exist.
@@ -33,31 +30,14 @@ impl Settings {
             .ok_or_else(|| Problem::new("data_dir", "is not set, and neither is HOME; set DALSTON_DATA_DIR"))
     }
 
-    /// Where the server's secret is kept when it is not set.
+    /// Where jobs and keys are kept.
     ///
     /// # Errors
     /// As [`data_dir`](Self::data_dir).
-    pub fn secret_file(&self) -> Result<PathBuf, Problem> {
-        Ok(self.data_dir()?.join(SECRET_FILE))
-    }
-
-    /// The secret that is set, or the one in the data directory, if any.
-    ///
-    /// # Errors
-    /// When its file cannot be read or holds something else.
-    pub fn server_secret(&self) -> Result<Option<ServerSecret>, Problem> {
-        if let Some(secret) = &self.server_secret {
-            return Ok(Some(secret.clone()));
-        }
-        let file = self.secret_file()?;
-        let problem = |message: String| Problem::new(file.display().to_string(), message);
-        match fs::read_to_string(&file) {
-            Ok(text) => match ServerSecret::parse(text.trim()) {
-                Some(secret) => Ok(Some(secret)),
-                None => Err(problem(format!("expected {}", ServerSecret::expected()))),
-            },
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(problem(format!("cannot be read: {error}"))),
+    pub fn database_url(&self) -> Result<String, Problem> {
+        match &self.database {
+            Some(url) => Ok(url.expose().to_owned()),
+            None => Ok(format!("sqlite:{}", self.data_dir()?.join("jobs.db").display())),
         }
     }
 
@@ -82,6 +62,18 @@ impl Settings {
             max_uploads: self.max_uploads.get(),
             upload_timeout: self.upload_timeout.get(),
             ..JobSettings::default()
+        }
+    }
+
+    /// How webhooks are told.
+    pub fn webhooks(&self) -> WebhookSettings {
+        let timeout = self.webhook_timeout.get();
+        WebhookSettings {
+            timeout,
+            // Whoever is killed while it tells leaves its message to the next after three times as long as it may take.
+            lease: timeout * 3,
+            retries: self.webhook_retries.iter().map(|wait| wait.get()).collect(),
+            ..WebhookSettings::default()
         }
     }
 
@@ -133,37 +125,22 @@ impl Settings {
             allocate_timeout: self.allocate_timeout.get(),
             worker_timeout: self.worker_timeout.get(),
             max_duration: self.max_duration.map(|longest| -> Duration { longest.get() }),
-            sessions_per_key: self.sessions_per_key.map(|most| most.get()),
         }
     }
 
     fn auth(&self, layers: &Layers) -> Result<AuthConfig, Problem> {
-        let keys = &self.api_keys.0;
-        let unset = if keys.is_empty() { AuthMode::None } else { AuthMode::Keys };
-        let mode = self.auth.map_or(unset, |Choice(mode)| mode);
-        let create = "create one with `dalston keys create --name NAME --scope realtime`";
-        match mode {
-            AuthMode::None if !self.bind.ip().is_loopback() => {
-                let message = format!(
-                    "other machines can reach this address and nobody is asked for a key; {create}, or bind 127.0.0.1"
-                );
-                Err(Problem::new(layers.place_of("bind"), message))
-            }
-            AuthMode::None => Ok(AuthConfig::None { allowed_origins: self.allowed_origins.clone() }),
-            AuthMode::Keys if keys.is_empty() => {
-                Err(Problem::new(layers.place_of("gateway.auth.mode"), format!("there is no key; {create}")))
-            }
-            AuthMode::Keys => match self.server_secret()? {
-                Some(server_secret) => Ok(AuthConfig::Keys { server_secret, keys: keys.clone() }),
-                None => {
-                    let message = format!(
-                        "is needed to check keys, and {} is not there either; set it, or run `dalston keys create` on this \
-                         machine",
-                        self.secret_file()?.display()
-                    );
-                    Err(Problem::new(layers.place_of("gateway.auth.server_secret"), message))
-                }
-            },
+        let mode = self.auth.map(|Choice(mode)| mode);
+        // Unless it is set, it depends on the keys there are, and is looked at when their database is open.
+        if mode == Some(AuthMode::None) && !self.bind.ip().is_loopback() {
+            return Err(Problem::new(layers.place_of("bind"), OPEN_TO_ALL));
         }
+        // Their bounds are far below what a u32 holds.
+        let limits = KeyLimits {
+            max_sessions: self.sessions_per_key.map(|most| most.get() as u32),
+            max_jobs: self.jobs_per_key.map(|most| most.get() as u32),
+            max_uploads: self.uploads_per_key.map(|most| most.get() as u32),
+            requests_per_second: self.requests_per_key.map(|most| most.get() as u32),
+        };
+        Ok(AuthConfig { mode, allowed_origins: self.allowed_origins.clone(), limits })
     }
 }

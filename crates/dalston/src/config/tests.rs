@@ -1,6 +1,6 @@
 use std::io::Write;
 
-use dalston_gateway::auth::{ApiKey, AuthConfig, Scope, ServerSecret};
+use dalston_gateway::auth::AuthMode;
 
 use super::*;
 
@@ -99,34 +99,25 @@ fn a_file_that_is_not_there_or_not_toml_is_a_problem() {
 }
 
 #[test]
-fn a_public_address_without_keys_is_refused_and_with_a_key_is_not() {
+fn a_public_address_where_nobody_is_to_be_asked_for_a_key_is_refused() {
+    let public = ("DALSTON_BIND", "0.0.0.0:8000");
     reports(
-        load(None, variables(&[("DALSTON_BIND", "0.0.0.0:8000")]), &[]),
+        load(None, variables(&[public, ("DALSTON_AUTH", "none")]), &[]),
         &["DALSTON_BIND=0.0.0.0:8000: other machines can reach this address and nobody is asked for a key"],
     );
-    let secret = ServerSecret::generate();
-    let record = ApiKey::generate(&secret, vec![Scope::Realtime]).record().clone();
-    let keys = serde_json::to_string(&[&record]).unwrap();
-    let environment = [
-        ("DALSTON_BIND", "0.0.0.0:8000"),
-        ("DALSTON_API_KEYS", keys.as_str()),
-        ("DALSTON_SERVER_SECRET", secret.expose()),
-    ];
-    let config = load(None, variables(&environment), &[]).unwrap();
-    assert!(matches!(config.gateway.auth, AuthConfig::Keys { ref keys, .. } if keys.len() == 1));
-
-    let table = toml::to_string(&record).unwrap();
-    let file = format!("[gateway.auth]\nserver_secret = '{}'\n[[gateway.auth.keys]]\n{table}", secret.expose());
-    assert!(matches!(from_file(&file).unwrap().gateway.auth, AuthConfig::Keys { .. }));
+    let config = load(None, variables(&[public, ("DALSTON_AUTH", "keys")]), &[]).unwrap();
+    assert_eq!(config.gateway.auth.mode, Some(AuthMode::Keys));
+    // Whether there are keys is not known before the database is open.
+    assert_eq!(load(None, variables(&[public]), &[]).unwrap().gateway.auth.mode, None);
 }
 
 #[test]
-fn keys_are_of_no_use_without_the_secret_they_were_made_with() {
-    let record = ApiKey::generate(&ServerSecret::generate(), vec![Scope::Realtime]).record().clone();
-    let keys = serde_json::to_string(&[&record]).unwrap();
-    let environment = variables(&[("DALSTON_API_KEYS", &keys), ("DALSTON_DATA_DIR", "/nonexistent")]);
-    reports(load(None, environment, &[]), &["gateway.auth.server_secret"]);
-    reports(load(None, variables(&[("DALSTON_AUTH", "keys")]), &[]), &["DALSTON_AUTH=keys: there is no key"]);
+fn what_a_key_may_have_that_says_nothing_is_read_from_the_settings() {
+    let environment = variables(&[("DALSTON_JOBS_PER_KEY", "7"), ("DALSTON_REQUESTS_PER_SECOND", "50")]);
+    let limits = load(None, environment, &[]).unwrap().gateway.auth.limits;
+    assert_eq!((limits.max_jobs, limits.requests_per_second, limits.max_sessions), (Some(7), Some(50), None));
+    let limits = from_file("[gateway.auth.limits]\nmax_sessions = 2").unwrap().gateway.auth.limits;
+    assert_eq!(limits.max_sessions, Some(2));
 }
 
 #[test]
@@ -139,6 +130,10 @@ fn limits_that_contradict_each_other_are_named_by_both() {
         load(None, variables(&[("DALSTON_DRAIN_DEADLINE", "60s")]), &[]),
         &["gateway.stream.worker_timeout=60s: does not go with DALSTON_DRAIN_DEADLINE=60s"],
     );
+    reports(
+        load(None, variables(&[("DALSTON_ENGINE", "loopback,remote")]), &[]),
+        &["DALSTON_ENGINE=loopback,remote: does not go with engine.remote.url=: there is no server to ask"],
+    );
     // Of what could not be read, only that is said.
     reports(
         load(None, variables(&[("DALSTON_LAG_WARNING", "10s"), ("DALSTON_LAG_LIMIT", "soon")]), &[]),
@@ -149,8 +144,10 @@ fn limits_that_contradict_each_other_are_named_by_both() {
 #[test]
 fn a_secret_never_shows() {
     let canary = "canary-canary-canary-canary-canary";
-    let environment = variables(&[("DALSTON_SERVER_SECRET", canary), ("DALSTON_API_KEYS", "[\"canary\"]")]);
+    let environment = variables(&[("DALSTON_SERVER_SECRET", canary), ("DALSTON_BIND", "x")]);
     let report = load(None, environment.clone(), &[]).unwrap_err().to_string();
+    let short = load(None, variables(&[("DALSTON_SERVER_SECRET", "canary")]), &[]).unwrap_err().to_string();
+    assert!(!short.contains("=canary") && short.contains("32 characters"), "{short}");
     assert!(!report.contains("canary"), "{report}");
     let (settings, layers, _) = read(None, environment, &[]);
     assert!(!format!("{settings:?}").contains("canary"));
@@ -187,4 +184,11 @@ fn the_documentation_is_what_the_settings_say() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/configuration.md");
     let written = std::fs::read_to_string(path).expect("docs/configuration.md is part of the project");
     assert!(written == reference_page(), "docs/configuration.md is out of date; run `make docs`");
+}
+
+#[test]
+fn the_example_environment_is_what_the_settings_say() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../.env.example");
+    let written = std::fs::read_to_string(path).expect(".env.example is part of the project");
+    assert!(written == env_example(), ".env.example is out of date; run `make docs`");
 }

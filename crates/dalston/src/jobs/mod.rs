@@ -2,10 +2,7 @@
 
 mod show;
 
-use std::{
-    io::{Write, stdout},
-    process::ExitCode,
-};
+use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
@@ -94,17 +91,8 @@ impl Common {
         JobsClient::new(self.target.endpoint.clone(), self.target.api_key())
     }
 
-    /// JSON is a value a line, for programs that read lines.
     fn print<T: Serialize>(&self, value: &T, text: impl Fn(&T) -> String) -> Result<()> {
-        let mut out = stdout().lock();
-        match self.output {
-            Output::Json => {
-                serde_json::to_writer(&mut out, value)?;
-                writeln!(out)?;
-            }
-            Output::Text => out.write_all(text(value).as_bytes())?,
-        }
-        Ok(out.flush()?)
+        self.output.print(value, text)
     }
 }
 
