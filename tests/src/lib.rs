@@ -6,6 +6,7 @@ pub mod collector;
 pub mod http;
 pub mod jobs;
 pub mod log;
+pub mod receiver;
 pub mod server;
 pub mod session;
 pub mod speech;
