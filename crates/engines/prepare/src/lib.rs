@@ -11,13 +11,15 @@
 //!
 //! **An upload is hostile until it is read.** Decoders meet it in a child process ([`run`]), which is bounded in memory, holds no
 //! secret and no socket, and is killed when the task is cancelled, or when it does nothing for a while. Nothing is held in memory
-//! but a packet and what the filters need. The length and the number of channels are limited ([`Limits`]); how long the whole may
-//! take is the task's deadline. [`Rejection`] has what can be wrong with an upload.
+//! but a packet and what the filters need. The length and the number of channels are limited ([`Limits`]), before anything is
+//! decoded where the container tells, and so is how much audio may come out of how few bytes; how long the whole may take is
+//! the task's deadline. [`Rejection`] has what can be wrong with an upload.
 
 #![forbid(unsafe_code)]
 
 mod child;
 mod decoder;
+mod length;
 mod listing;
 mod opus;
 mod output;

@@ -17,7 +17,7 @@ use symphonia::core::packet::Packet;
 use crate::decoder::{Fault, TrackDecoder};
 use crate::output::Output;
 use crate::source::{Position, Source};
-use crate::{Limits, Rejection, listing};
+use crate::{Limits, Rejection, length, listing};
 
 /// What is wanted of an upload.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -91,11 +91,13 @@ fn attempt(wanted: &Wanted, length: u64, seekable: bool, watch: &mut Watch<'_>) 
     let reader = symphonia::default::get_probe()
         .probe(&Hint::new(), stream, FormatOptions::default(), MetadataOptions::default())
         .map_err(|error| not_probed(wanted, &error))?;
-    Reading::new(wanted, reader)?.run(&mut || watch(position.get() as f64 / length as f64))
+    Reading::new(wanted, length, reader)?.run(&mut || watch(position.get() as f64 / length as f64))
 }
 
 struct Reading<'a> {
     wanted: &'a Wanted,
+    /// Of the upload, in bytes.
+    length: u64,
     reader: Box<dyn FormatReader>,
     decoder: TrackDecoder,
     output: Option<(Output, usize, u32)>,
@@ -104,9 +106,13 @@ struct Reading<'a> {
 }
 
 impl<'a> Reading<'a> {
-    fn new(wanted: &'a Wanted, reader: Box<dyn FormatReader>) -> Result<Self, Stop> {
+    fn new(wanted: &'a Wanted, length: u64, reader: Box<dyn FormatReader>) -> Result<Self, Stop> {
         let decoder = TrackDecoder::of(reader.as_ref())?;
-        Ok(Self { wanted, reader, decoder, output: None, fault: None })
+        let limit = wanted.limits.longest;
+        if length::declared(reader.as_ref(), decoder.track, length).is_some_and(|declared| declared > limit) {
+            return Err(Rejection::TooLong { limit }.into());
+        }
+        Ok(Self { wanted, length, reader, decoder, output: None, fault: None })
     }
 
     fn run(mut self, watch: &mut dyn FnMut() -> Result<(), Stop>) -> Result<Read, Stop> {
@@ -187,8 +193,13 @@ impl<'a> Reading<'a> {
             }
         };
         output.write(planes, *rate)?;
-        if output.written() > longest.as_secs() * u64::from(SAMPLE_RATE) {
+        let written = Duration::from_secs(output.written() / u64::from(SAMPLE_RATE));
+        let plausible = length::plausible(self.length);
+        if written > longest {
             return Err(Rejection::TooLong { limit: longest }.into());
+        }
+        if written > plausible {
+            return Err(Rejection::Unfolds { bytes: self.length, limit: plausible }.into());
         }
         Ok(())
     }

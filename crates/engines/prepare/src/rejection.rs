@@ -33,6 +33,14 @@ pub enum Rejection {
         /// The longest that is allowed.
         limit: Duration,
     },
+    /// More audio than a file of its size can be a recording of.
+    #[error("more than {} hours of audio unfold from its {bytes} bytes, which is next to nothing but silence; cut it", hours(*.limit))]
+    Unfolds {
+        /// The size of the upload.
+        bytes: u64,
+        /// As much as such a file may hold.
+        limit: Duration,
+    },
     /// More channels than are allowed.
     #[error("it has {found} channels; {limit} are the most")]
     TooManyChannels {
@@ -50,7 +58,7 @@ impl Rejection {
             Self::Unsupported { .. } => "unsupported_audio",
             Self::Empty { .. } => "empty_audio",
             Self::Corrupt { .. } => "corrupt_audio",
-            Self::TooLong { .. } => "too_long",
+            Self::TooLong { .. } | Self::Unfolds { .. } => "too_long",
             Self::TooManyChannels { .. } => "too_many_channels",
         }
     }

@@ -1,11 +1,14 @@
 //! Files that are not what they should be: a typed error that names it, or what can be read.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use dalston_engine_prepare::Limits;
 use dalston_engine_sdk::batch::TaskError;
 
-use crate::support::{Watched, encoded, engine, file, folder, prepare, prepare_channels, refusal, run, speech, wav};
+use crate::support::{
+    Watched, encoded, engine, file, folder, prepare, prepare_channels, refusal, run, run_in, speech, wav,
+};
 
 const PCM: u16 = 1;
 const FLOAT: u16 = 3;
@@ -124,17 +127,62 @@ pub fn a_truncated_file_gives_what_is_there() {
     assert_eq!(code, "corrupt_audio", "{message}");
 }
 
+/// Digital silence of some seconds in 8 kHz, by ffmpeg.
+fn silence(seconds: u32, extension: &str) -> PathBuf {
+    let made = folder().join(format!("nothing-{seconds}.{extension}"));
+    if !made.exists() {
+        let part = folder().join(format!("nothing-{seconds}.part.{extension}"));
+        let (length, to) = (seconds.to_string(), part.to_str().expect("text"));
+        let generated = ["-v", "error", "-y", "-f", "lavfi", "-i", "anullsrc=r=8000:cl=mono", "-t", &length];
+        // The largest blocks that FLAC has: the least bytes for the most silence.
+        let blocks: &[&str] = if extension == "flac" { &["-frame_size", "65535", to] } else { &[to] };
+        crate::support::command("ffmpeg", &[&generated, blocks].concat());
+        std::fs::rename(part, &made).expect("renamed");
+    }
+    made
+}
+
+/// A FLAC that does not say how many samples it has: the last 36 bits of the 18 bytes before the checksum of its audio.
+fn without_length(flac: &Path) -> PathBuf {
+    let mut bytes = std::fs::read(flac).expect("read");
+    // "fLaC", the header of the first block, then its fields: sizes of blocks and frames (10 bytes), rate, channels, bits.
+    bytes[8 + 13] &= 0xf0;
+    bytes[8 + 14..8 + 18].fill(0);
+    file(&format!("unsaid-{}", flac.file_name().and_then(|name| name.to_str()).expect("a name")), &bytes)
+}
+
+/// Refused so, with this word in the message, and whether anything was decoded by then.
+fn too_long(source: &Path, longest: Duration, word: &str) -> bool {
+    let scratch = tempfile::TempDir::new().expect("a folder");
+    let limits = Limits { longest, ..Limits::default() };
+    match run_in(scratch.path(), &engine("prepare", limits), source, false, &Watched::default()) {
+        Err(TaskError::Rejected { code: "too_long", message }) => assert!(message.contains(word), "{message}"),
+        other => panic!("{}: {other:?}", source.display()),
+    }
+    scratch.path().join("audio.wav").exists()
+}
+
 pub fn hours_of_silence_in_little_are_too_long() {
-    let silence = folder().join("silence.flac");
-    if !silence.exists() {
-        let part = folder().join("silence.part.flac");
-        let generated = ["-v", "error", "-y", "-f", "lavfi", "-i", "anullsrc=r=8000:cl=mono", "-t", "7200"];
-        crate::support::command("ffmpeg", &[&generated[..], &[part.to_str().expect("text")]].concat());
-        std::fs::rename(part, &silence).expect("renamed");
+    too_long(&silence(7_200, "flac"), Duration::from_secs(3_600), "1 hours");
+}
+
+pub fn what_says_that_it_is_too_long_is_refused_unread() {
+    for extension in ["flac", "wav", "ogg", "opus", "m4a"] {
+        let source = silence(90, extension);
+        assert!(!too_long(&source, Duration::from_secs(60), "longest"), "{extension} was decoded");
+        let out = run(&engine("prepare", Limits::default()), &source, false, &Watched::default()).expect("read");
+        assert!((89.0..91.0).contains(&out.seconds()), "{extension}: {}", out.seconds());
     }
-    let hour = Limits { longest: Duration::from_secs(3_600), ..Limits::default() };
-    match run(&engine("prepare", hour), &silence, false, &Watched::default()) {
-        Err(TaskError::Rejected { code: "too_long", message }) => assert!(message.contains("1 hours"), "{message}"),
-        other => panic!("{other:?}"),
-    }
+}
+
+pub fn what_says_nothing_of_its_length_is_read_up_to_the_limit() {
+    let source = without_length(&silence(90, "flac"));
+    assert!(too_long(&source, Duration::from_secs(60), "longest"), "it was not decoded");
+    assert!(!too_long(&silence(90, "flac"), Duration::from_secs(60), "longest"));
+    assert_eq!(prepare(&source).expect("read").seconds(), 90.0);
+}
+
+pub fn more_silence_than_its_bytes_can_be_a_recording_of_is_refused() {
+    let source = without_length(&silence(7_200, "flac"));
+    assert!(too_long(&source, Limits::default().longest, "unfold"));
 }

@@ -53,7 +53,10 @@ fn trials() -> Vec<Trial> {
             containers_that_are_not_read_are_named,
             codecs_that_are_not_read_are_named,
             a_truncated_file_gives_what_is_there,
-            hours_of_silence_in_little_are_too_long;
+            hours_of_silence_in_little_are_too_long,
+            what_says_that_it_is_too_long_is_refused_unread,
+            what_says_nothing_of_its_length_is_read_up_to_the_limit,
+            more_silence_than_its_bytes_can_be_a_recording_of_is_refused;
         children:
             a_child_that_hangs_is_killed_when_the_task_is_cancelled,
             a_child_that_hangs_is_given_up_after_its_time,

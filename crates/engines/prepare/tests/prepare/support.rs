@@ -68,11 +68,22 @@ pub fn engine(child: &str, limits: Limits) -> Prepare {
 /// A task over this file, by an engine.
 pub fn run(engine: &Prepare, source: &Path, per_channel: bool, ctx: &Watched) -> Result<Out, TaskError> {
     let scratch = TempDir::new().expect("a folder");
+    run_in(scratch.path(), engine, source, per_channel, ctx)
+}
+
+/// The same with this folder for what it writes.
+pub fn run_in(
+    scratch: &Path,
+    engine: &Prepare,
+    source: &Path,
+    per_channel: bool,
+    ctx: &Watched,
+) -> Result<Out, TaskError> {
     let speaker_detection = if per_channel { SpeakerDetection::PerChannel } else { SpeakerDetection::None };
     let input = TaskInput {
         parameters: JobParameters { speaker_detection, ..JobParameters::default() },
         files: [("source".to_owned(), source.to_owned())].into(),
-        scratch: scratch.path().to_owned(),
+        scratch: scratch.to_owned(),
         ..TaskInput::default()
     };
     let output = engine.process(&input, ctx)?;
