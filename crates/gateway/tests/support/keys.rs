@@ -1,5 +1,7 @@
 //! Keys that a gateway knows from its start.
 
+use std::sync::Arc;
+
 use dalston_gateway::auth::{ApiKey, ServerSecret};
 use dalston_protocol::key::{KeyLimits, NewKey, Scope};
 use dalston_store::{JobStore, KeyStore};
@@ -8,7 +10,8 @@ use tempfile::TempDir;
 pub struct Keys {
     pub store: KeyStore,
     pub secret: ServerSecret,
-    _folder: TempDir,
+    /// A server that looks for keys there holds it, too.
+    pub folder: Arc<TempDir>,
 }
 
 /// A key of its own tenant, with no limits.
@@ -22,7 +25,7 @@ impl Keys {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite:{}", folder.path().join("keys.db").display());
         let store = JobStore::open(&url).await.unwrap().keys();
-        Self { store, secret: ServerSecret::generate(), _folder: folder }
+        Self { store, secret: ServerSecret::generate(), folder: Arc::new(folder) }
     }
 
     pub async fn make(&self, wanted: NewKey) -> ApiKey {

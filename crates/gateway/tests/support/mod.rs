@@ -39,6 +39,7 @@ pub struct Server {
     port: WorkerPort,
     stop: CancellationToken,
     serving: JoinHandle<()>,
+    _keys: Option<Arc<tempfile::TempDir>>,
 }
 
 /// Settings in which nothing a test does not ask for comes to pass.
@@ -102,7 +103,8 @@ impl Server {
         let stop = CancellationToken::new();
         let stopped = stop.clone().cancelled_owned();
         let serving = tokio::spawn(async move { gateway.serve(listener, stopped).await.unwrap() });
-        Self { address, metrics, registry, worker_id, port, stop, serving }
+        let folder = keys.map(|keys| keys.folder.clone());
+        Self { address, metrics, registry, worker_id, port, stop, serving, _keys: folder }
     }
 
     /// The next session that reaches the worker, accepted and begun.
