@@ -1,7 +1,7 @@
 # What a person does with this project. Each verb installs what it needs, saying what.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test bench loadtest docs fmt
+.PHONY: help demo run test bench loadtest engines docs fmt
 
 help: ## list these verbs
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS="$$(printf '\t')" read -r verb what; do \
@@ -22,8 +22,12 @@ bench: ## run the benchmarks, short
 loadtest: ## put load on a server of its own, short; tables and pages with plots
 	@scripts/loadtest.sh
 
-docs: ## write docs/configuration.md from the settings
+engines: ## build one program with all engines (Whisper, sherpa-onnx) and run their tests
+	@scripts/engines.sh
+
+docs: ## write docs/configuration.md and .env.example from the settings
 	@page=$$(cargo run --quiet --package dalston --example configuration_page) && echo "$$page" >docs/configuration.md
+	@page=$$(cargo run --quiet --package dalston --example env_example) && echo "$$page" >.env.example
 
 fmt: ## format the code
 	@cargo fmt --all

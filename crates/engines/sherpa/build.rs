@@ -3,7 +3,7 @@
 
 fn main() {
     if std::env::var_os("CARGO_FEATURE_NATIVE").is_some() {
-        println!("cargo::rustc-link-arg-tests=-Wl,-rpath,$ORIGIN/..");
+        println!("cargo::rustc-link-arg=-Wl,-rpath,$ORIGIN/..");
     }
     println!("cargo::rerun-if-changed=build.rs");
 }

@@ -88,11 +88,11 @@ fn model(nodes: &[u8], inputs: &[u8], outputs: &[u8], facts: &[(&str, &str)]) ->
         [0.0, low / half as f32, -low / half as f32]
     });
     let mut graph = [nodes, &text(2, "thought-out")].concat();
-    graph.extend(tensor("weights", FLOAT, &[80, 3], weights.flat_map(f32::to_le_bytes).collect()));
+    graph.extend(tensor("weights", FLOAT, &[80, 3], &weights.flat_map(f32::to_le_bytes).collect::<Vec<_>>()));
     // A difference of less than this between the halves is nobody speaking.
-    graph.extend(tensor("bias", FLOAT, &[3], [2.0f32, 0.0, 0.0].into_iter().flat_map(f32::to_le_bytes).collect()));
+    graph.extend(tensor("bias", FLOAT, &[3], &[2.0f32, 0.0, 0.0].map(f32::to_le_bytes).concat()));
     for (name, number) in [("zero", 0i64), ("one", 1), ("three", 3), ("four", 4), ("end", i64::MAX)] {
-        graph.extend(tensor(name, INT64, &[1], number.to_le_bytes().to_vec()));
+        graph.extend(tensor(name, INT64, &[1], &number.to_le_bytes()));
     }
     graph.extend([inputs, outputs].concat());
     let mut model = number(1, 8);
@@ -115,10 +115,10 @@ fn node(operator: &str, inputs: &[&str], outputs: &[&str]) -> Vec<u8> {
     bytes(1, &node)
 }
 
-fn tensor(name: &str, kind: u64, shape: &[u64], data: Vec<u8>) -> Vec<u8> {
+fn tensor(name: &str, kind: u64, shape: &[u64], data: &[u8]) -> Vec<u8> {
     let mut tensor = Vec::new();
     shape.iter().for_each(|size| tensor.extend(number(1, *size)));
-    tensor.extend([number(2, kind), text(8, name), bytes(9, &data)].concat());
+    tensor.extend([number(2, kind), text(8, name), bytes(9, data)].concat());
     bytes(5, &tensor)
 }
 
