@@ -1,11 +1,9 @@
 //! One attempt at a task, and its spans.
 
-use std::{collections::VecDeque, sync::Arc, time::SystemTime};
+use std::{sync::Arc, time::SystemTime};
 
-use dalston_protocol::TaskId;
 use dalston_store::{JobRecord, TaskRecord, Work, engine_queue, node_folder};
-use dalston_telemetry::{Component, Span, StepKind, TraceContext, Tracers, key, names};
-use parking_lot::Mutex;
+use dalston_telemetry::{Component, MessagingOperation, Span, StepKind, TraceContext, Tracers, key, names};
 use tokio::time::Instant;
 
 use crate::{
@@ -30,10 +28,9 @@ pub(crate) struct Attempt {
 }
 
 impl Attempt {
-    pub(crate) fn begin(work: Work, tracers: &Tracers, first_attempts: &FirstAttempts) -> Self {
+    pub(crate) fn begin(work: Work, process: Span, tracers: &Tracers) -> Self {
         let Work { task, job, dependencies } = work;
         let (began, tracers) = (Instant::now(), tracers.clone());
-        let process = process_span(&tracers, &task, first_attempts);
         let (progress, stop) = Default::default();
         let attempt =
             Self { deadline: began + task.deadline, task, job, dependencies, began, progress, stop, process, tracers };
@@ -86,46 +83,23 @@ impl Drop for Attempt {
     }
 }
 
-fn process_span(tracers: &Tracers, task: &TaskRecord, first_attempts: &FirstAttempts) -> Span {
+/// `engine.{engine_id}.process` of an attempt that begins, linked to the first attempt at its task if it is not that.
+pub(crate) fn process_span(tracers: &Tracers, task: &TaskRecord) -> Span {
     if tracers.is_off() {
         return Span::none();
     }
-    let parent = task.traceparent.as_deref().map_or_else(TraceContext::none, TraceContext::from_traceparent);
-    let first = first_attempts.of(&task.id);
+    let context =
+        |text: &Option<String>| text.as_deref().map_or_else(TraceContext::none, TraceContext::from_traceparent);
     let name = format!("engine.{}.process", task.engine_id);
-    let span = tracers.step(Component::engine(&task.stage), StepKind::Consumer, name, &parent, &first);
+    let component = Component::engine(&task.stage);
+    let span =
+        tracers.step(component, StepKind::Consumer, name, &context(&task.traceparent), &context(&task.first_attempt));
     span.set(key::QUEUE_WAIT_SECONDS, waited(task));
-    span.label(key::MESSAGING_DESTINATION, &engine_queue(&task.engine_id));
-    first_attempts.keep(&task.id, &span.context());
+    span.messaging(MessagingOperation::Process, &engine_queue(&task.engine_id));
     span
 }
 
 fn waited(task: &TaskRecord) -> std::time::Duration {
     let began = task.started_at.unwrap_or_else(SystemTime::now);
     task.ready_at.and_then(|ready| began.duration_since(ready).ok()).unwrap_or_default()
-}
-
-/// The spans of attempts that a later attempt may be linked to: the last of this runner. What another process began is
-/// not among them; the parent that both have shows it.
-#[derive(Debug, Default)]
-pub(crate) struct FirstAttempts(Mutex<VecDeque<(TaskId, TraceContext)>>);
-
-impl FirstAttempts {
-    const KEPT: usize = 256;
-
-    fn of(&self, task: &TaskId) -> TraceContext {
-        let kept = self.0.lock();
-        kept.iter().find(|(of, _)| of == task).map_or_else(TraceContext::none, |(_, context)| context.clone())
-    }
-
-    fn keep(&self, task: &TaskId, context: &TraceContext) {
-        let mut kept = self.0.lock();
-        if kept.iter().any(|(of, _)| of == task) {
-            return;
-        }
-        if kept.len() == Self::KEPT {
-            kept.pop_front();
-        }
-        kept.push_back((task.clone(), context.clone()));
-    }
 }

@@ -4,11 +4,17 @@ use std::time::Duration;
 
 use dalston_broker::{Claim, Delivery};
 use dalston_protocol::TaskId;
-use dalston_store::{Started, StoreError, TaskFailure};
-use dalston_telemetry::key;
+use dalston_store::{Started, StoreError, TaskFailure, TaskRecord};
+use dalston_telemetry::{Span, key};
 use tracing::Instrument;
 
-use crate::{attempt::Attempt, slots::Slot, station::Station, stop::Reason, work::Ended};
+use crate::{
+    attempt::{Attempt, process_span},
+    slots::Slot,
+    station::Station,
+    stop::Reason,
+    work::Ended,
+};
 
 /// What is to become of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,9 +51,14 @@ impl Station {
             return Message::Settled;
         };
         let is_redelivered = delivery.claim.deliveries > 1;
-        match self.store.start(&task, &self.settings.name, is_redelivered).await {
+        let mut process = Span::none();
+        let open = |task: &TaskRecord| {
+            process = process_span(&self.tracers, task);
+            process.context().to_traceparent()
+        };
+        match self.store.start_in(&task, &self.settings.name, is_redelivered, open).await {
             Ok(Started::Run(work)) => {
-                let attempt = Attempt::begin(work, &self.tracers, &self.first_attempts);
+                let attempt = Attempt::begin(work, process, &self.tracers);
                 let scope = attempt.scope();
                 self.run(attempt, &delivery.claim, slot).instrument(scope).await
             }
@@ -60,6 +71,7 @@ impl Station {
                 Message::Settled
             }
             Err(error) => {
+                process.fail("store", "the attempt could not be begun");
                 tracing::warn!(%error, task_id = %task, "a task could not be begun");
                 Message::OpenLater
             }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use dalston_engine_sdk::batch::{Stage, TaskInput};
+use dalston_engine_sdk::batch::TaskInput;
 use dalston_protocol::job::TaskStatus;
 use dalston_store::{StoreError, TaskOutputFile, TaskRecord, job_folder};
 
@@ -43,7 +43,7 @@ impl Station {
             let task = done.ok_or_else(|| NoInput::NotDone { node: node.clone() })?;
             let output = self.output_of(task).await?;
             bytes += self.fetch_files(attempt, task, &output.files, &folder.inputs(), &mut input).await?;
-            input.results.insert(Stage::from(task.stage.clone()), output.result);
+            input.results.insert(task.node.clone(), output.result);
         }
         Ok((input, bytes))
     }
@@ -74,6 +74,10 @@ impl Station {
             let is_ours = is_file_name(name) && key.starts_with(&format!("{}/", job_folder(&attempt.job.id)));
             if !is_ours {
                 let reason = format!("it has a file `{}`", name.escape_debug());
+                return Err(NoInput::Damaged { node: task.node.clone(), reason });
+            }
+            if input.files.contains_key(name) {
+                let reason = format!("another input has a file `{name}`, too");
                 return Err(NoInput::Damaged { node: task.node.clone(), reason });
             }
             let path = folder.join(name);

@@ -14,7 +14,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     RunnerError, RunnerSettings,
-    attempt::FirstAttempts,
     scratch::Scratch,
     slots::{Slot, Slots},
     station::{Shared, Station},
@@ -74,7 +73,7 @@ impl Runner {
         let info = engine.info();
         let scratch = Scratch::open(&settings.scratch).await?;
         let slots = Slots::new(info.concurrency, settings.max_stuck);
-        let (under_way, first_attempts) = (UnderWay::default(), FirstAttempts::default());
+        let under_way = UnderWay::default();
         let halt = CancellationToken::new();
         Ok(Station::new(Shared {
             engine,
@@ -88,7 +87,6 @@ impl Runner {
             scratch,
             slots,
             under_way,
-            first_attempts,
             halt,
         }))
     }

@@ -9,7 +9,7 @@ use dalston_store::{Artifacts, JobStore, job_topic};
 use dalston_telemetry::{Metrics, Tracers};
 use tokio_util::sync::CancellationToken;
 
-use crate::{attempt::FirstAttempts, scratch::Scratch, settings::RunnerSettings, slots::Slots, under_way::UnderWay};
+use crate::{scratch::Scratch, settings::RunnerSettings, slots::Slots, under_way::UnderWay};
 
 #[derive(Clone)]
 pub(crate) struct Station(Arc<Shared>);
@@ -26,7 +26,6 @@ pub(crate) struct Shared {
     pub(crate) scratch: Scratch,
     pub(crate) slots: Slots,
     pub(crate) under_way: UnderWay,
-    pub(crate) first_attempts: FirstAttempts,
     /// Tells attempts to end.
     pub(crate) halt: CancellationToken,
 }

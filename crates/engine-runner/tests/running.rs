@@ -4,7 +4,7 @@ mod support;
 
 use std::sync::Mutex;
 
-use dalston_engine_sdk::batch::{Stage, TaskContext, TaskOutput};
+use dalston_engine_sdk::batch::{TaskContext, TaskOutput};
 use dalston_store::NewTask;
 use serde_json::json;
 use support::{Does, SOON, UPLOAD, World, done, ready, task};
@@ -46,7 +46,7 @@ async fn a_task_is_given_the_files_and_results_of_what_it_depends_on() {
     let second = world.run(Does::new("second", |input, ctx| {
         assert_eq!(std::fs::read_to_string(input.audio()?).unwrap(), "prepared");
         assert!(input.file("source").is_err(), "the upload is for the first stage");
-        assert_eq!(input.results[&Stage::PREPARE], json!({ "duration": 1.5 }));
+        assert_eq!(input.results["prepare"], json!({ "duration": 1.5 }));
         assert_eq!(ctx.request_id(), "req_7");
         assert!(ctx.time_left() <= SOON);
         done()

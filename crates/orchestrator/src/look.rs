@@ -6,14 +6,14 @@ use dalston_broker::Delivery;
 use dalston_engine_sdk::batch::{Aligned, Diarized, Prepared, Stage, Transcribed};
 use dalston_protocol::{
     JobId, TaskId,
-    job::{JobStatus, TaskStatus, Transcript},
+    job::{JobError, JobStatus, TaskStatus, Transcript},
     realtime::Retention,
 };
 use dalston_store::{
     artifacts::{TaskOutputFile, job_folder, node_folder},
-    jobs::{Change, JobRecord, TaskRecord, job_topic},
+    jobs::{Change, JOB_QUEUE, JobRecord, TaskRecord, engine_queue, job_topic},
 };
-use dalston_telemetry::{Component, Span, StepKind, TraceContext, key, names::span};
+use dalston_telemetry::{Component, MessagingOperation, Span, StepKind, TraceContext, key, names::span};
 use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
@@ -22,7 +22,6 @@ use crate::{
     assembly::{Heard, assemble},
     decision::{Decision, decide},
     pipeline::Pipeline,
-    relay::QUEUE,
 };
 
 /// Writes that one look may try: each that is refused means that somebody else did something for the job.
@@ -37,7 +36,7 @@ impl Orchestrator {
         const WAIT: Duration = Duration::from_secs(30);
         /// After a failure, which is of the store's or the broker's: they must not be asked all the time.
         const PAUSE: Duration = Duration::from_secs(1);
-        let queues = [QUEUE.to_owned()];
+        let queues = [JOB_QUEUE.to_owned()];
         loop {
             let claimed = tokio::select! {
                 biased;
@@ -89,14 +88,43 @@ impl Orchestrator {
                 // Its artifacts may be gone. Who cancelled it, where nothing ran, has left the rest to us.
                 return self.close(&job).await;
             }
-            let prepared = self.prepared(&tasks).await?;
-            match decide(&job, &tasks, prepared.as_ref(), &pipeline, &mut TaskId::generate) {
-                Decision::Wait => return Ok(()),
-                Decision::Change(changes) => self.change(&job, &tasks, changes).await?,
-                Decision::Assemble => self.complete(&job, &tasks, prepared.as_ref()).await?,
+            match self.step(&job, &tasks, &pipeline).await {
+                Ok(true) => return Ok(()),
+                Ok(false) => {}
+                Err(error) if error.is_for_good() => self.give_up(&job, &tasks, &error).await?,
+                Err(error) => return Err(error),
             }
         }
         Err(OrchestratorError::BadResult { node: id.to_string(), reason: "the job does not come to rest".into() })
+    }
+
+    /// Does the next thing. Whether there was none.
+    async fn step(
+        &self,
+        job: &JobRecord,
+        tasks: &[TaskRecord],
+        pipeline: &Pipeline,
+    ) -> Result<bool, OrchestratorError> {
+        let prepared = if needs_results(job, tasks) { self.prepared(tasks).await? } else { None };
+        match decide(job, tasks, prepared.as_ref(), pipeline, &mut TaskId::generate) {
+            Decision::Wait => return Ok(true),
+            Decision::Change(changes) => self.change(job, tasks, changes).await?,
+            Decision::Assemble => self.complete(job, tasks, prepared.as_ref()).await?,
+        }
+        Ok(false)
+    }
+
+    /// Ends a job whose results are lost: looking again would find them no better.
+    async fn give_up(
+        &self,
+        job: &JobRecord,
+        tasks: &[TaskRecord],
+        error: &OrchestratorError,
+    ) -> Result<(), OrchestratorError> {
+        tracing::error!(%error, job_id = %job.id, request_id = %job.request_id, "what a stage came to is lost");
+        let message = "what one of its stages came to is lost or damaged; send it again".to_owned();
+        let error = JobError { code: "internal".into(), message, stage: None };
+        self.change(job, tasks, vec![Change::Job { status: JobStatus::Failed, error: Some(error) }]).await
     }
 
     async fn change(
@@ -137,16 +165,18 @@ impl Orchestrator {
 
     /// Gives each task that becomes ready a span, which its engine's work will be a child of.
     fn schedule(&self, job: &JobRecord, tasks: &[TaskRecord], changes: &mut [Change], handle: &Span) -> Vec<Span> {
-        let mut names: Vec<(TaskId, String)> = tasks.iter().map(|task| (task.id.clone(), task.stage.clone())).collect();
+        let named = |id: &TaskId, stage: &str, engine: &str| (id.clone(), stage.to_owned(), engine.to_owned());
+        let mut names: Vec<_> = tasks.iter().map(|task| named(&task.id, &task.stage, &task.engine_id)).collect();
         let mut spans = Vec::new();
         for change in changes {
             match change {
-                Change::Insert(task) => names.push((task.id.clone(), task.stage.clone())),
+                Change::Insert(task) => names.push(named(&task.id, &task.stage, &task.engine_id)),
                 Change::Ready { task, traceparent, .. } => {
                     let span = self.span(job, span::SCHEDULE_TASK, StepKind::Producer, &handle.context());
                     span.label(key::TASK_ID, task.as_str());
-                    if let Some((_, stage)) = names.iter().find(|(id, _)| id == task) {
+                    if let Some((_, stage, engine)) = names.iter().find(|(id, ..)| id == task) {
                         span.label(key::STAGE, stage);
+                        span.messaging(MessagingOperation::Send, &engine_queue(engine));
                     }
                     *traceparent = span.context().to_traceparent();
                     spans.push(span);
@@ -229,7 +259,8 @@ impl Orchestrator {
                 diarized = Some(self.result::<Diarized>(task).await?);
             }
         }
-        for task in tasks.iter().filter(|task| task.stage == Stage::ALIGN.as_str()) {
+        let is_done = |task: &&TaskRecord| task.status == TaskStatus::Completed;
+        for task in tasks.iter().filter(is_done).filter(|task| task.stage == Stage::ALIGN.as_str()) {
             if let Some(heard) = heard.iter_mut().find(|heard| heard.channel == task.channel) {
                 heard.aligned = Some(self.result::<Aligned>(task).await?);
             }
@@ -260,6 +291,12 @@ impl Orchestrator {
         span.label(key::REQUEST_ID, job.request_id.as_str());
         span
     }
+}
+
+/// Whether what is to be done depends on what its stages came to. A job that only ends must not wait for artifacts, which may be
+/// lost.
+fn needs_results(job: &JobRecord, tasks: &[TaskRecord]) -> bool {
+    job.status != JobStatus::Cancelling && tasks.iter().all(|task| task.status != TaskStatus::Failed)
 }
 
 fn parent(job: &JobRecord) -> TraceContext {

@@ -42,7 +42,7 @@ impl Default for Settings {
     }
 }
 
-/// What a look at a job can fail of. All of it may pass.
+/// What a look at a job can fail of.
 #[derive(Debug, thiserror::Error)]
 pub enum OrchestratorError {
     /// The store or the artifacts.
@@ -59,6 +59,13 @@ pub enum OrchestratorError {
         /// What is wrong with it.
         reason: String,
     },
+}
+
+impl OrchestratorError {
+    /// Whether looking again would find the same.
+    pub(crate) fn is_for_good(&self) -> bool {
+        matches!(self, Self::BadResult { .. } | Self::Store(StoreError::NoArtifact { .. }))
+    }
 }
 
 /// Sees every job through. Cheap to clone.

@@ -125,16 +125,16 @@ impl Pipeline {
         let mut nodes = vec![prepare];
         for channel in channels {
             let engine_id = transcriber.engine_id.clone();
-            let transcribe = self.node(Stage::TRANSCRIBE, channel, &[name(&Stage::PREPARE, None)], prepared)?;
+            let transcribe = self.node(Stage::TRANSCRIBE, channel, &[Stage::PREPARE.node(None)], prepared)?;
             nodes.push(Node { engine_id, ..transcribe });
             if let Some(aligner) = aligner {
-                let needs = [name(&Stage::PREPARE, None), name(&Stage::TRANSCRIBE, channel)];
+                let needs = [Stage::PREPARE.node(None), Stage::TRANSCRIBE.node(channel)];
                 let align = self.node(Stage::ALIGN, channel, &needs, prepared)?;
                 nodes.push(Node { engine_id: aligner.engine_id.clone(), ..align });
             }
         }
         if parameters.speaker_detection == SpeakerDetection::Diarize {
-            nodes.push(self.node(Stage::DIARIZE, None, &[name(&Stage::PREPARE, None)], prepared)?);
+            nodes.push(self.node(Stage::DIARIZE, None, &[Stage::PREPARE.node(None)], prepared)?);
         }
         Ok(Plan { nodes, is_whole: true })
     }
@@ -158,7 +158,7 @@ impl Pipeline {
         let work = prepared.map_or(0.0, |prepared| prepared.duration * self.patience.per_audio_second);
         let deadline = self.patience.least + Duration::try_from_secs_f64(work).unwrap_or(Duration::MAX / 2);
         Ok(Node {
-            name: name(&stage, channel),
+            name: stage.node(channel),
             engine_id: engine.engine_id.clone(),
             stage,
             channel,
@@ -166,13 +166,6 @@ impl Pipeline {
             deadline,
             max_attempts: self.patience.attempts,
         })
-    }
-}
-
-fn name(stage: &Stage, channel: Option<u8>) -> String {
-    match channel {
-        Some(channel) => format!("{stage}-{channel}"),
-        None => stage.to_string(),
     }
 }
 

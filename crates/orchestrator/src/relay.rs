@@ -3,13 +3,11 @@
 use std::time::Duration;
 
 use dalston_protocol::JobId;
-use dalston_store::jobs::{OutboxRow, Outgoing};
+use dalston_store::jobs::{JOB_QUEUE, OutboxRow, Outgoing};
 use tokio_util::sync::CancellationToken;
 
 use crate::{Orchestrator, OrchestratorError};
 
-/// The queue of looks.
-pub(crate) const QUEUE: &str = "orchestrator";
 /// Rows in one turn.
 const BATCH: u32 = 256;
 /// How long a quiet outbox is left alone: another process may write into it, and retries become due.
@@ -64,6 +62,6 @@ impl Orchestrator {
     }
 
     pub(crate) async fn ask_for_look(&self, id: &JobId) -> Result<(), OrchestratorError> {
-        Ok(self.broker.publish(QUEUE, id.to_string()).await?)
+        Ok(self.broker.publish(JOB_QUEUE, id.to_string()).await?)
     }
 }

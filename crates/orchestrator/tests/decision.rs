@@ -146,6 +146,7 @@ impl Kept {
                     output: None,
                     error: None,
                     traceparent: None,
+                    first_attempt: None,
                     ready_at: None,
                     started_at: None,
                     ended_at: None,

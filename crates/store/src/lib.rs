@@ -3,12 +3,13 @@
 //! # Jobs
 //!
 //! [`JobStore`] is the truth about jobs and their tasks, in SQLite or PostgreSQL: see [`jobs`]. [`Artifacts`] holds what
-//! they are made of and what they leave, in a folder: see [`artifacts`].
+//! they are made of and what they leave, in a folder or in a bucket: see [`artifacts`].
 //!
 //! # The archive of sessions
 //!
 //! A live session that asked for it (`retention`, `store_audio`) leaves its transcript, and maybe its audio, in an
-//! [`Archive`]: a folder that one process has open at a time.
+//! [`Archive`]: a folder that one process has open at a time. Where several processes share what was kept, finished sessions go
+//! from that folder to a [`Shelf`], a bucket for example, where all of them list, read, delete and sweep.
 //!
 //! ```no_run
 //! # async fn example(
@@ -36,7 +37,7 @@
 //!   the disk fails, the rest of that session's audio is given up and [`StoredAudio::complete`] says so.
 //! * **Tenants do not see each other.** Each has a folder of its own; the id of another's session is not found.
 //! * **Nothing is kept too long.** An expired session is not found from that moment on; its bytes go with the first
-//!   [`Archive::sweep`] of the next minute.
+//!   [`Shelf::sweep`] of the next minute.
 //! * **Cost is bounded.** One session is found by its id alone. A page reads the records it shows, and the names within the
 //!   minutes they stand in.
 
@@ -44,29 +45,35 @@
 
 mod archive;
 pub mod artifacts;
+mod bucket;
 mod error;
 mod finishing;
 pub mod jobs;
 mod listing;
+mod location;
 mod place;
 mod recording;
 mod reel;
 mod session;
 mod shelf;
 mod spool;
+mod storage;
 mod sweeping;
 mod tape;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod wav;
 
 pub use archive::{Archive, Limits};
 pub use artifacts::{Artifacts, Stored, TaskOutputFile, Upload, job_folder, node_folder};
 pub use error::{Cause, StoreError};
 pub use jobs::{
-    AnnouncedEngine, Change, Created, DeadTask, Deleted, Delivery, Idempotency, JobPage, JobRecord, JobStore, KeyHash,
-    KeyRecord, KeyStore, ListQuery, MAX_KEYS, MAX_WEBHOOKS, NewJob, NewKeyRecord, NewTask, NewWebhook, OutboxRow,
-    Outgoing, Settled, SigningSecret, Source, Standing, Started, TaskFailure, TaskRecord, WebhookRecord, Work,
-    engine_queue, job_topic,
+    AnnouncedEngine, Change, Created, DeadTask, Deleted, Delivery, Idempotency, JOB_QUEUE, JobPage, JobRecord,
+    JobStore, KeyHash, KeyRecord, KeyStore, ListQuery, MAX_KEYS, MAX_WEBHOOKS, NewJob, NewKeyRecord, NewTask,
+    NewWebhook, OutboxRow, Outgoing, Settled, SigningSecret, Source, Standing, Started, TaskFailure, TaskRecord, Told,
+    WebhookRecord, Work, engine_queue, job_topic,
 };
+pub use location::Location;
 pub use recording::Recording;
 pub use session::{Page, RecordingStart, SessionRecord, SessionSummary, StoredAudio, StoredSession, Transcript};
-pub use shelf::AudioStream;
+pub use shelf::{AudioStream, Shelf};

@@ -106,6 +106,6 @@ pub use sampler::{RootSampler, SamplerPolicy};
 pub use session::{
     Chunk, Lap, LogIds, SessionStart, SessionTotals, SessionTrace, Stopwatch, Transcript, TranscriptKind, VadEndpoint,
 };
-pub use span::{InSpan, Span, StepKind};
+pub use span::{InSpan, MessagingOperation, Span, StepKind};
 pub use telemetry::{Telemetry, TelemetryGuard, configure_tracing};
 pub use tracers::{Tracers, tracers};

@@ -105,10 +105,14 @@ pub mod key {
         STORAGE_BACKEND = "dalston.storage.backend";
         /// Bytes that went to or came from it.
         ARTIFACT_BYTES = "dalston.artifact.bytes";
-        /// `in_process` or `redis`.
+        /// Always `dalston`: its queues are the same whatever carries them.
         MESSAGING_SYSTEM = "messaging.system";
         /// The queue.
         MESSAGING_DESTINATION = "messaging.destination.name";
+        /// What is done with the message, in a word of the conventions: `send` or `process`.
+        MESSAGING_OPERATION_TYPE = "messaging.operation.type";
+        /// The same in the product's own word.
+        MESSAGING_OPERATION_NAME = "messaging.operation.name";
         /// Which engine works.
         ENGINE_ID = "dalston.engine_id";
         /// Which model the engine has loaded.

@@ -126,6 +126,15 @@ pub enum StepKind {
     Client,
 }
 
+/// What a span does with a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MessagingOperation {
+    /// Puts it into its queue.
+    Send,
+    /// Works on it.
+    Process,
+}
+
 /// A span of the catalogue. It ends when it is dropped; off, it is nothing at all.
 #[derive(Debug, Default)]
 pub struct Span(Option<Context>);
@@ -169,6 +178,18 @@ impl Span {
             cx.span().set_attribute(KeyValue::new(key::ERROR_TYPE.as_str(), kind));
             cx.span().set_status(Status::error(message));
         }
+    }
+
+    /// Sets what it does with a message of this queue, by the conventions.
+    pub fn messaging(&self, operation: MessagingOperation, queue: &str) {
+        let (kind, name) = match operation {
+            MessagingOperation::Send => ("send", "publish"),
+            MessagingOperation::Process => ("process", "process"),
+        };
+        self.set(key::MESSAGING_SYSTEM, "dalston");
+        self.label(key::MESSAGING_DESTINATION, queue);
+        self.set(key::MESSAGING_OPERATION_TYPE, kind);
+        self.set(key::MESSAGING_OPERATION_NAME, name);
     }
 
     /// Sets the status of an HTTP answer, under both conventions; 5xx is a failure.

@@ -37,6 +37,14 @@ impl Stage {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Its place in a job: the stage, and the channel where it runs once for each.
+    pub fn node(&self, channel: Option<u8>) -> String {
+        match channel {
+            Some(channel) => format!("{self}-{channel}"),
+            None => self.to_string(),
+        }
+    }
 }
 
 impl From<String> for Stage {
@@ -60,8 +68,9 @@ pub struct TaskInput {
     pub channel: Option<u8>,
     /// Files by name: `source` is the upload; `audio.wav`, `channel-0.wav`, … come from [`Stage::PREPARE`].
     pub files: BTreeMap<String, PathBuf>,
-    /// Results of what this task depends on, by stage.
-    pub results: BTreeMap<Stage, Value>,
+    /// Results of what this task depends on, by node: the stage's name, and its channel where it runs once for each
+    /// (`transcribe-1`).
+    pub results: BTreeMap<String, Value>,
     /// An empty folder, removed afterwards.
     pub scratch: PathBuf,
 }
@@ -87,13 +96,14 @@ impl TaskInput {
         }
     }
 
-    /// The result of a stage this task depends on.
+    /// The result of a stage this task depends on: of its own channel, where that stage runs once for each.
     ///
     /// # Errors
     /// [`TaskError::Failed`] when it is not there or of another shape.
     pub fn result<T: DeserializeOwned>(&self, stage: &Stage) -> Result<T, TaskError> {
         let missing = || TaskError::failed(format!("no result of `{stage}` among the inputs"));
-        let value = self.results.get(stage).ok_or_else(missing)?;
+        let own = self.channel.and_then(|channel| self.results.get(&stage.node(Some(channel))));
+        let value = own.or_else(|| self.results.get(&stage.node(None))).ok_or_else(missing)?;
         T::deserialize(value).map_err(|error| TaskError::failed(format!("result of `{stage}`: {error}")))
     }
 }
@@ -197,5 +207,23 @@ impl From<EngineError> for TaskError {
             EngineError::Rejected(message) => Self::Rejected { code: "rejected_by_engine", message },
             other => Self::failed(other),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_result_is_that_of_the_tasks_own_channel() {
+        let results = [("prepare", 1), ("transcribe-0", 2), ("transcribe-1", 3)];
+        let results = results.map(|(node, value)| (node.to_owned(), json!(value))).into();
+        let input = TaskInput { results, channel: Some(1), ..TaskInput::default() };
+        assert_eq!(input.result::<u8>(&Stage::TRANSCRIBE), Ok(3));
+        assert_eq!(input.result::<u8>(&Stage::PREPARE), Ok(1));
+        let mix = TaskInput { channel: None, ..input };
+        assert!(mix.result::<u8>(&Stage::TRANSCRIBE).is_err(), "which of the two nobody said");
     }
 }

@@ -24,13 +24,15 @@ pub struct Behaviour {
     pub error_every: Option<u64>,
     /// `panic_every`: each so-manieth utterance panics.
     pub panic_every: Option<u64>,
+    /// `word_times=no`: says what was said, but not when each word was.
+    pub untimed: bool,
 }
 
 /// A text that is no behaviour.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{0}` is not a behaviour of the loopback engine; delay and delay_per_second take a time such as 20ms or 1s, \
-     stall_every, error_every and panic_every a number of utterances from 1"
+     stall_every, error_every and panic_every a number of utterances from 1, word_times yes or no"
 )]
 pub struct InvalidBehaviour(String);
 
@@ -54,6 +56,7 @@ impl FromStr for Behaviour {
                 "delay_per_second" => behaviour.delay_per_second = duration(value).ok_or_else(invalid)?,
                 "stall_every" => behaviour.stall_every = Some(ordinal(value).ok_or_else(invalid)?),
                 "error_every" => behaviour.error_every = Some(ordinal(value).ok_or_else(invalid)?),
+                "word_times" if matches!(value, "yes" | "no") => behaviour.untimed = value == "no",
                 "panic_every" => behaviour.panic_every = Some(ordinal(value).ok_or_else(invalid)?),
                 _ => return Err(invalid()),
             }
@@ -119,8 +122,11 @@ mod tests {
             ..Behaviour::default()
         };
         assert_eq!(read, expected);
+        assert_eq!("word_times=no".parse(), Ok(Behaviour { untimed: true, ..Behaviour::default() }));
         assert_eq!("".parse(), Ok(Behaviour::default()));
-        for wrong in ["delay", "delay=", "delay=5", "delay=5h", "error_every=0", "error_every=x", "speed=1"] {
+        for wrong in
+            ["delay", "delay=", "delay=5", "delay=5h", "error_every=0", "error_every=x", "word_times=0", "speed=1"]
+        {
             assert_eq!(wrong.parse::<Behaviour>(), Err(InvalidBehaviour(wrong.into())));
         }
     }

@@ -39,7 +39,7 @@ impl Loopback {
             version: env!("CARGO_PKG_VERSION").into(),
             languages: Languages::any(),
             partials: true,
-            word_timestamps: true,
+            word_timestamps: !behaviour.untimed,
             confidence: true,
             vocabulary: false,
             punctuation: false,
@@ -102,7 +102,10 @@ impl Recognizer for Stream {
     }
 
     fn finish(&mut self) -> BoxFuture<'_, Result<Hypothesis, EngineError>> {
-        let hypothesis = std::mem::take(&mut self.words).finish();
+        let mut hypothesis = std::mem::take(&mut self.words).finish();
+        if self.behaviour.untimed {
+            hypothesis.words.clear();
+        }
         self.deed = None;
         std::future::ready(Ok(hypothesis)).boxed()
     }

@@ -10,7 +10,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use dalston_protocol::{ApiError, ErrorCode, RequestId};
+use dalston_protocol::{ApiError, ErrorCode, JobId, RequestId};
 use dalston_telemetry::{Span, TraceContext, key};
 use futures_util::FutureExt;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
@@ -49,6 +49,9 @@ pub(super) async fn observe(State(app): State<App>, mut request: Request, next: 
     let scope = dalston_telemetry::scope(request_id.as_str(), None);
     let mut response = span.around(answer(request, next)).instrument(scope.clone()).await;
 
+    if let Some(job) = response.extensions().get::<JobId>() {
+        span.label(key::JOB_ID, job.as_str());
+    }
     let code = failure::write_body(&mut response, &request_id);
     let status = response.status();
     let headers = response.headers_mut();

@@ -6,8 +6,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use dalston_protocol::{ApiError, ErrorCode, JobId, RequestId, job::JobStatus};
-use dalston_store::{Created, JobRecord, NewJob, Source, job_folder};
-use dalston_telemetry::{Component, StepKind, TraceContext, key, names::span};
+use dalston_store::{Created, JOB_QUEUE, JobRecord, NewJob, Source, job_folder};
+use dalston_telemetry::{Component, MessagingOperation, StepKind, TraceContext, key, names::span};
 use http::{StatusCode, header, request::Parts};
 use tokio::time::Instant;
 
@@ -95,7 +95,7 @@ async fn answer(
     drop(seat);
 
     let deadline = Instant::now() + batch.settings.max_wait;
-    match openai {
+    let mut response = match openai {
         Some(openai) => {
             // Nobody else knows of this job, so nobody would miss it.
             let abandoned = Abandoned::new(app, &job, is_new);
@@ -106,18 +106,22 @@ async fn answer(
             {
                 return Ok(openai::failed(error));
             }
-            Ok(openai::answer(&openai, &result(batch, &job).await?))
+            openai::answer(&openai, &result(batch, &job).await?)
         }
         None if wait => {
             let job = ended(app, batch, &job, deadline).await?;
-            if !job.status.is_terminal() {
-                return Ok(accepted(&job, StatusCode::ACCEPTED, is_new));
+            if job.status.is_terminal() {
+                let view = super::read::full(batch, &job).await?;
+                (status(is_new), location(&job), Json(view)).into_response()
+            } else {
+                accepted(&job, StatusCode::ACCEPTED, is_new)
             }
-            let view = super::read::full(batch, &job).await?;
-            Ok((status(is_new), location(&job), Json(view)).into_response())
         }
-        None => Ok(accepted(&job, status(is_new), is_new)),
-    }
+        None => accepted(&job, status(is_new), is_new),
+    };
+    // For the request's span.
+    response.extensions_mut().insert(job.id);
+    Ok(response)
 }
 
 /// Reads the form. What is wrong with it is found before anything of it is kept.
@@ -143,6 +147,7 @@ async fn upload(
         &TraceContext::none(),
     );
     span.label(key::JOB_ID, id.as_str());
+    span.label(key::REQUEST_ID, caller.request_id.as_str());
     let incoming = Incoming { headers: &parts.headers, body, settings: &batch.settings };
     let writer = || batch.artifacts.writer(&key, batch.settings.max_upload);
     let file = span.around(incoming.read(asked, writer)).await.map_err(Failure)?;
@@ -182,6 +187,7 @@ async fn accept(app: &App, batch: &Batch, caller: &Caller, new: NewUpload) -> Re
     // The row in the outbox that tells of the job is written along with it: this span is what they have in common.
     let published = step(StepKind::Producer, span::PUBLISH_JOB_CREATED);
     let created = step(StepKind::Internal, span::CREATE_JOB);
+    published.messaging(MessagingOperation::Send, JOB_QUEUE);
     for span in [&published, &created] {
         span.label(key::JOB_ID, id.as_str());
         span.label(key::REQUEST_ID, caller.request_id.as_str());

@@ -128,6 +128,7 @@ mod tests {
             output: None,
             error: None,
             traceparent: None,
+            first_attempt: None,
             ready_at: at(10),
             started_at: at(12),
             ended_at: status.is_terminal().then(|| at(17)).flatten(),

@@ -70,6 +70,22 @@ impl JobStore {
     /// # Errors
     /// When the database fails.
     pub async fn start(&self, task: &TaskId, runner: &str, redelivered: bool) -> Result<Started, StoreError> {
+        self.start_in(task, runner, redelivered, |_| None).await
+    }
+
+    /// The same, when tracing is on: `open` makes the attempt's span once it is settled that there will be one, and tells its
+    /// `traceparent`. The first of a task is kept with its beginning, so that whoever has the task after a runner was killed
+    /// knows it.
+    ///
+    /// # Errors
+    /// When the database fails; the attempt whose span was opened has not begun then.
+    pub async fn start_in(
+        &self,
+        task: &TaskId,
+        runner: &str,
+        redelivered: bool,
+        open: impl FnOnce(&TaskRecord) -> Option<String>,
+    ) -> Result<Started, StoreError> {
         let mut edit = Edit::begin(self).await?;
         let Some((mut task, mut job)) = edit.task_and_job(task).await? else { return Ok(Started::Stale) };
         let was_running = match task.status {
@@ -90,7 +106,7 @@ impl JobStore {
             edit.finish().await?;
             return Ok(Started::Poisoned);
         }
-        edit.start(&mut task, &mut job, runner).await?;
+        edit.start(&mut task, &mut job, runner, open).await?;
         let mut dependencies = Vec::new();
         if !task.depends_on.is_empty() {
             dependencies = edit.tasks(&job.id).await?;
@@ -156,16 +172,23 @@ impl Edit<'_> {
         Ok(found.filter(|(task, _)| task.status == TaskStatus::Running && task.attempt == attempt))
     }
 
-    async fn start(&mut self, task: &mut TaskRecord, job: &mut JobRecord, runner: &str) -> Result<(), StoreError> {
+    async fn start(
+        &mut self,
+        task: &mut TaskRecord,
+        job: &mut JobRecord,
+        runner: &str,
+        open: impl FnOnce(&TaskRecord) -> Option<String>,
+    ) -> Result<(), StoreError> {
         (task.status, task.attempt, task.progress) = (TaskStatus::Running, task.attempt + 1, 0.0);
-        let query = sqlx::query(
-            "UPDATE tasks SET status = 'running', attempt = $2, crashes = $3, runner = $4, started_at = $5, \
-             seen_at = $5, progress = 0.0 WHERE id = $1",
-        );
-        let query = query.bind(task.id.as_str()).bind(i64::from(task.attempt)).bind(i64::from(task.crashes));
-        self.run(query.bind(runner).bind(self.now)).await?;
         task.runner = Some(runner.to_owned());
         task.started_at = Some(row::from_millis(self.now));
+        let span = open(task);
+        let query = sqlx::query(
+            "UPDATE tasks SET status = 'running', attempt = $2, crashes = $3, runner = $4, started_at = $5, \
+             seen_at = $5, progress = 0.0, first_attempt = COALESCE(first_attempt, $6) WHERE id = $1",
+        );
+        let query = query.bind(task.id.as_str()).bind(i64::from(task.attempt)).bind(i64::from(task.crashes));
+        self.run(query.bind(runner).bind(self.now).bind(span)).await?;
         if job.started_at.is_none() || job.status == JobStatus::Pending {
             job.status = JobStatus::Running;
             job.started_at = job.started_at.or(task.started_at);

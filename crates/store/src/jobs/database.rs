@@ -34,6 +34,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("jobs", include_str!("0001_jobs.sql")),
     ("webhooks", include_str!("0002_webhooks.sql")),
     ("keys", include_str!("0003_keys.sql")),
+    ("attempts", include_str!("0004_attempts.sql")),
     ("engines", include_str!("0005_engines.sql")),
 ];
 

@@ -109,9 +109,11 @@ impl Edit<'_> {
         };
         let body = to_json(&WebhookMessage { event, timestamp: time(self.now), data });
         for row in &webhooks {
-            let webhook: WebhookId = Row(row).word("id")?;
-            if Row(row).json::<Vec<WebhookEvent>>("events")?.contains(&event) {
-                self.insert_delivery(&webhook, job, &body).await?;
+            match wants(row, event) {
+                Ok(Some(webhook)) => self.insert_delivery(&webhook, job, &body).await?,
+                Ok(None) => {}
+                // One whose row nobody can read must not keep a job from ending, nor others from being told.
+                Err(error) => tracing::error!(%error, job_id = %job.id, "a webhook cannot be read, and is not told"),
             }
         }
         Ok(())
@@ -127,6 +129,16 @@ impl Edit<'_> {
         self.run(query.bind(body).bind(self.now)).await?;
         self.has_news = true;
         Ok(())
+    }
+
+    /// Gives up a message that cannot be read: left as it is it would come first for ever, and nobody else's would be sent.
+    async fn set_aside(&mut self, row: &AnyRow, error: &StoreError) -> Result<(), StoreError> {
+        let id: String = Row(row).get("id")?;
+        tracing::error!(%error, message = id, "a message to a webhook cannot be read, and is given up");
+        let query = sqlx::query(
+            "UPDATE webhook_deliveries SET due_at = NULL, ended_at = $2, problem = 'damaged' WHERE id = $1",
+        );
+        self.run(query.bind(id).bind(self.now)).await
     }
 }
 
@@ -166,10 +178,13 @@ impl JobStore {
         let rows = query.fetch_all(&mut *edit.transaction).await?;
         let mut deliveries = Vec::with_capacity(rows.len());
         for row in &rows {
-            let webhook: WebhookId = Row(row).word("webhook_id")?;
+            let webhook: String = Row(row).get("webhook_id")?;
             let query = sqlx::query("SELECT id, url, secret, old_secret, old_secret_until FROM webhooks WHERE id = $1");
-            let webhook_row = query.bind(webhook.as_str()).fetch_one(&mut *edit.transaction).await?;
-            deliveries.push(delivery(row, webhook, &webhook_row)?);
+            let webhook_row = query.bind(webhook).fetch_one(&mut *edit.transaction).await?;
+            match delivery(row, &webhook_row) {
+                Ok(delivery) => deliveries.push(delivery),
+                Err(error) => edit.set_aside(row, &error).await?,
+            }
         }
         edit.finish().await?;
         Ok(deliveries)
@@ -241,12 +256,18 @@ impl JobStore {
     }
 }
 
-fn delivery(row: &AnyRow, webhook: WebhookId, webhook_row: &AnyRow) -> Result<Delivery, StoreError> {
+/// The webhook, if it wants to know of this.
+fn wants(row: &AnyRow, event: WebhookEvent) -> Result<Option<WebhookId>, StoreError> {
+    let events: Vec<WebhookEvent> = Row(row).json("events")?;
+    if events.contains(&event) { Row(row).word("id").map(Some) } else { Ok(None) }
+}
+
+fn delivery(row: &AnyRow, webhook_row: &AnyRow) -> Result<Delivery, StoreError> {
     let row = Row(row);
     let webhook_row = Row(webhook_row);
     Ok(Delivery {
         id: row.word("id")?,
-        webhook,
+        webhook: row.word("webhook_id")?,
         url: webhook_row.get("url")?,
         secrets: secrets(&webhook_row)?,
         body: row.get("body")?,

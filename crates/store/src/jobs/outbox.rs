@@ -16,6 +16,9 @@ use crate::StoreError;
 /// Most rows that one call gives out.
 const MAX_ROWS: u32 = 1_000;
 
+/// The queue in which the orchestrator finds the jobs to look at.
+pub const JOB_QUEUE: &str = "orchestrator";
+
 /// The queue in which an engine finds its tasks.
 pub fn engine_queue(engine_id: &str) -> String {
     format!("engine.{engine_id}")

@@ -160,6 +160,8 @@ pub struct TaskRecord {
     pub error: Option<JobError>,
     /// The span that made it ready, when tracing is on.
     pub traceparent: Option<String>,
+    /// The span of the first attempt, likewise: also when whoever ran it was killed.
+    pub first_attempt: Option<String>,
     /// From when on it may run: after a failure that is later than now.
     pub ready_at: Option<SystemTime>,
     /// When the last attempt began.

@@ -5,10 +5,14 @@
 
 mod loopback;
 mod pocketsphinx;
+mod remote;
+mod sherpa;
+mod whisper;
 
 use std::{ffi::OsString, num::NonZeroUsize, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
+use dalston_engine_align::Align;
 use dalston_engine_host::{HostConfig, HostedEngine, Limits};
 use dalston_engine_sdk::{EngineError, Profile, StreamingEngine, batch};
 use dalston_engine_utterances::{Settings as UtteranceSettings, Utterances};
@@ -16,7 +20,7 @@ use dalston_telemetry::Metrics;
 use futures_util::future::{BoxFuture, join_all, try_join_all};
 use tokio_util::task::AbortOnDropHandle;
 
-use self::{loopback::Loopback, pocketsphinx::PocketSphinx};
+use self::{loopback::Loopback, pocketsphinx::PocketSphinx, remote::Remote, sherpa::Sherpa, whisper::Whisper};
 use crate::config::{EngineName, Settings};
 
 /// What the server has to know of one kind of engine.
@@ -52,6 +56,9 @@ pub trait Kind: Sync {
 pub fn kind(name: EngineName) -> &'static dyn Kind {
     match name {
         EngineName::PocketSphinx => &PocketSphinx,
+        EngineName::Remote => &Remote,
+        EngineName::Whisper => &Whisper,
+        EngineName::Sherpa => &Sherpa,
         EngineName::Loopback => &Loopback,
     }
 }
@@ -77,12 +84,14 @@ pub struct Started {
 }
 
 impl Started {
-    /// An engine that recognises live sessions, and files utterance by utterance. Must be called in the server's runtime.
+    /// An engine that recognises live sessions, and files utterance by utterance; and aligns what others have recognised, where
+    /// it can. Must be called in the server's runtime.
     pub fn recogniser(engine: Arc<dyn StreamingEngine>) -> Self {
         let parallel = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         let settings = UtteranceSettings { profile: Profile::Accurate, parallel, ..UtteranceSettings::default() };
-        let files = Arc::new(Utterances::new(engine.clone(), settings));
-        Self { streaming: Some(engine), batch: vec![files], hosted: Vec::new() }
+        let files: Arc<dyn batch::Engine> = Arc::new(Utterances::new(engine.clone(), settings));
+        let align = Align::new(engine.clone(), parallel).map(|align| Arc::new(align) as _);
+        Self { streaming: Some(engine), batch: std::iter::once(files).chain(align).collect(), hosted: Vec::new() }
     }
 
     /// The same in a process of its own.
@@ -148,6 +157,18 @@ pub fn look(settings: &Settings) -> Result<()> {
 /// Bytes that the engines take when all of their streams are busy, as measured.
 pub fn memory(settings: &Settings) -> u64 {
     settings.engines.iter().map(|name| kind(*name).memory(settings)).sum()
+}
+
+/// Whether an engine with a library of its own is part of this program.
+///
+/// # Errors
+/// How to build one that has it.
+fn built_in(name: &str, is_built_in: bool) -> Result<(), EngineError> {
+    let (what, fix) = (
+        format!("the engine `{name}`"),
+        "this program was built without it; `make engines` builds one with all engines",
+    );
+    if is_built_in { Ok(()) } else { Err(EngineError::Unavailable { what, fix: fix.to_owned() }) }
 }
 
 /// How a native engine's process is started.

@@ -105,7 +105,7 @@ pub fn align_on(
     let result = serde_json::to_value(transcribed).expect("JSON");
     let input = TaskInput {
         files: [(name, path)].into(),
-        results: [(Stage::TRANSCRIBE, result)].into(),
+        results: [(Stage::TRANSCRIBE.node(channel), result)].into(),
         channel,
         ..TaskInput::default()
     };
