@@ -20,11 +20,11 @@ pub(crate) struct Address {
 }
 
 pub(crate) enum Place {
-    Server(Client),
+    Server(Box<Client>),
     /// It remembers its connections to the Sentinels and so wants to be asked by one at a time.
     Sentinel(Box<tokio::sync::Mutex<SentinelClient>>),
     Cluster {
-        cluster: ClusterClient,
+        cluster: Box<ClusterClient>,
         nodes: Vec<Client>,
     },
 }
@@ -51,7 +51,7 @@ impl Address {
             ("redis" | "rediss" | "unix", "") | ("redis", "unix") => {
                 let info = read(url)?;
                 let (host, port) = shown(&info);
-                Ok(Self { place: Place::Server(Client::open(info).map_err(refused)?), host, port })
+                Ok(Self { place: Place::Server(Box::new(Client::open(info).map_err(refused)?)), host, port })
             }
             _ => Err(not("its scheme is unknown")),
         }
@@ -105,7 +105,7 @@ impl Address {
             .build()
             .map_err(refused)?;
         let nodes = nodes.into_iter().map(Client::open).collect::<Result<_, _>>().map_err(refused)?;
-        Ok(Self { place: Place::Cluster { cluster, nodes }, host, port })
+        Ok(Self { place: Place::Cluster { cluster: Box::new(cluster), nodes }, host, port })
     }
 }
 
@@ -146,9 +146,9 @@ fn not(reason: &str) -> RedisError {
     RedisError::NotAnAddress(reason.to_owned())
 }
 
-/// Without the text that was refused: it may hold a password.
-fn refused(error: redis::RedisError) -> RedisError {
-    not(error.detail().map_or("it cannot be read", |_| "a part of it is not as it must be"))
+/// Without what the library says: it may repeat a password.
+fn refused(_: redis::RedisError) -> RedisError {
+    not("a part of it cannot be read")
 }
 
 #[cfg(test)]

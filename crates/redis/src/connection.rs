@@ -133,7 +133,7 @@ async fn connect(address: &Address, settings: &Settings) -> Result<Wire, RedisEr
 /// so that another one is tried after each.
 pub(crate) async fn to_listen_to(address: &Address, settings: &Settings, attempt: usize) -> Result<Client, RedisError> {
     match &address.place {
-        Place::Server(client) => Ok(client.clone()),
+        Place::Server(client) => Ok(Client::clone(client)),
         Place::Sentinel(client) => {
             bounded(settings.connect, async { client.lock().await.async_get_client().await }).await
         }

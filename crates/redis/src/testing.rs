@@ -19,8 +19,20 @@ use tempfile::TempDir;
 #[derive(Debug, Clone, Default)]
 pub struct Launch {
     arguments: Vec<String>,
-    cluster: bool,
+    kind: Kind,
 }
+
+#[derive(Debug, Clone, Default)]
+enum Kind {
+    #[default]
+    Server,
+    Cluster,
+    /// With the text of its file: it wants to write into one.
+    Sentinel(String),
+}
+
+/// What Sentinels call the primary that they watch.
+const SERVICE: &str = "dalston";
 
 impl Launch {
     /// Keeps what it has acknowledged over a restart.
@@ -38,7 +50,24 @@ impl Launch {
     /// A cluster of this one node, which has all slots.
     #[must_use]
     pub fn cluster(self) -> Self {
-        Self { cluster: true, ..self.with(&["--cluster-enabled", "yes"]) }
+        Self { kind: Kind::Cluster, ..self.with(&["--cluster-enabled", "yes"]) }
+    }
+
+    /// Follows `primary`.
+    #[must_use]
+    pub fn replica_of(self, primary: &RedisServer) -> Self {
+        self.with(&["--replicaof", "127.0.0.1", &primary.port.to_string()])
+    }
+
+    /// A Sentinel instead of a server: alone it finds `primary` dead within half a second, and puts a replica in its place.
+    #[must_use]
+    pub fn sentinel_of(self, primary: &RedisServer) -> Self {
+        let port = primary.port;
+        let file = format!(
+            "sentinel monitor {SERVICE} 127.0.0.1 {port} 1\nsentinel down-after-milliseconds {SERVICE} 500\n\
+             sentinel failover-timeout {SERVICE} 3000\n"
+        );
+        Self { kind: Kind::Sentinel(file), ..self }
     }
 
     /// Any other arguments.
@@ -61,7 +90,7 @@ impl Launch {
             })
             .expect("redis-server starts on a free port");
         let server = RedisServer { launch: self, folder, port, child: Some(child) };
-        if server.launch.cluster {
+        if matches!(server.launch.kind, Kind::Cluster) {
             server.ask(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]);
             while !server.ask(&["CLUSTER", "INFO"]).contains("cluster_state:ok") {
                 // The node tells nobody when it has noticed.
@@ -92,8 +121,12 @@ impl RedisServer {
 
     /// Where it is.
     pub fn url(&self) -> String {
-        let scheme = if self.launch.cluster { "redis+cluster" } else { "redis" };
-        format!("{scheme}://127.0.0.1:{}", self.port)
+        let host = format!("127.0.0.1:{}", self.port);
+        match self.launch.kind {
+            Kind::Server => format!("redis://{host}"),
+            Kind::Cluster => format!("redis+cluster://{host}"),
+            Kind::Sentinel(_) => format!("redis+sentinel://{host}/{SERVICE}"),
+        }
     }
 
     /// Its port.
@@ -153,9 +186,19 @@ impl Drop for RedisServer {
 
 /// `None` when it ends instead of starting: somebody else was quicker to take the port.
 fn spawn(launch: &Launch, folder: &TempDir, port: u16) -> Option<Child> {
-    let numbers = (port.to_string(), (port + BUS).to_string());
-    let mut child = Command::new("redis-server")
-        .args(["--port", &numbers.0, "--cluster-port", &numbers.1, "--bind", "127.0.0.1", "--save", "", "--dir"])
+    let file = folder.path().join("sentinel.conf");
+    let mut command = Command::new("redis-server");
+    match &launch.kind {
+        Kind::Sentinel(text) => {
+            std::fs::write(&file, text).expect("there is room for a file");
+            command.arg(&file).arg("--sentinel");
+        }
+        Kind::Server | Kind::Cluster => {
+            command.args(["--save", "", "--cluster-port", &(port + BUS).to_string()]);
+        }
+    }
+    let mut child = command
+        .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--dir"])
         .arg(folder.path())
         .args(&launch.arguments)
         .stdin(Stdio::null())
@@ -168,7 +211,7 @@ fn spawn(launch: &Launch, folder: &TempDir, port: u16) -> Option<Child> {
     // To its end: a full pipe would stop the server.
     thread::spawn(move || {
         for line in lines.map_while(Result::ok) {
-            if line.contains("Ready to accept connections") {
+            if line.contains("Ready to accept connections") || line.contains("+monitor master") {
                 let _ = started.send(());
             }
         }

@@ -173,3 +173,50 @@ async fn a_cluster_is_one_handle_like_any_other() {
     let _: u64 = redis.query(cmd("PUBLISH").arg("news").arg("x")).await.unwrap();
     assert_eq!(heard.recv().await.as_deref(), Some("news"));
 }
+
+#[tokio::test]
+async fn with_sentinels_the_primary_is_whoever_has_taken_over() {
+    let mut primary = RedisServer::start();
+    let replica = Launch::default().replica_of(&primary).start();
+    let sentinel = Launch::default().sentinel_of(&primary).start();
+    let redis = open(&sentinel);
+    let (told, mut heard) = mpsc::unbounded_channel();
+    let listener = redis.listen(move |event| {
+        let _ = told.send(event == Heard::Again);
+    });
+    listener.subscribe("news").await.unwrap();
+    let _: () = redis.query(cmd("SET").arg("key").arg("before")).await.unwrap();
+    // What has not reached the replica would be lost with the primary, and a Sentinel must know the replica to choose it.
+    assert_eq!(primary.ask(&["WAIT", "1", "10000"]), "1");
+    let known = || sentinel.ask(&["SENTINEL", "REPLICAS", "dalston"]);
+    soon(async || if known().contains("master-link-status\nok") { Ok(()) } else { Err(RedisError::Busy) }).await;
+
+    primary.kill();
+    soon(async || redis.query::<()>(cmd("SET").arg("key").arg("after")).await).await;
+    assert_eq!(replica.ask(&["GET", "key"]), "after");
+    assert_eq!(tokio::time::timeout(SOON, heard.recv()).await.expect("it listens to the new one"), Some(true));
+    let heard_by: u64 = redis.query(cmd("PUBLISH").arg("news").arg("x")).await.unwrap();
+    assert_eq!(heard_by, 1);
+}
+
+#[tokio::test]
+async fn a_primary_that_became_a_replica_is_left() {
+    let first = RedisServer::start();
+    let redis = open(&first);
+    redis.ping().await.unwrap();
+    let other = RedisServer::start();
+    first.ask(&["REPLICAOF", "127.0.0.1", &other.port().to_string()]);
+    let error = redis.query::<()>(cmd("SET").arg("key").arg("x")).await.unwrap_err();
+    assert!(matches!(error, RedisError::ReadOnly(_)) && !error.may_have_happened(), "{error}");
+    first.ask(&["REPLICAOF", "NO", "ONE"]);
+    let _: () = redis.query(cmd("SET").arg("key").arg("x")).await.unwrap();
+}
+
+#[tokio::test]
+async fn tls_to_who_does_not_speak_it_is_an_error_and_no_panic() {
+    let server = RedisServer::start();
+    let url = server.url().replace("redis://", "rediss://");
+    let redis = Redis::open(&url, Settings::default()).unwrap();
+    let error = redis.ping().await.unwrap_err();
+    assert!(matches!(error, RedisError::Unreachable(_)), "{error}");
+}

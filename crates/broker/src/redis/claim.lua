@@ -30,22 +30,23 @@ local function returned(stream, leases)
   end
 end
 
+-- It looks first: XREADGROUP would write down the consumer's name even where there is nothing to read, and a look that finds
+-- nothing writes nothing.
 local function fresh(stream)
-  local read = redis.call('XREADGROUP', 'GROUP', GROUP, consumer, 'COUNT', 1, 'STREAMS', stream, '>')
-  if not read then return nil end
-  return read[1][2][1], 1
+  if not first_fresh(stream) then return nil end
+  return redis.call('XREADGROUP', 'GROUP', GROUP, consumer, 'COUNT', 1, 'STREAMS', stream, '>')[1][2][1], 1
 end
 
 local soonest
 for _, queue in ipairs(queues) do
   local stream, leases = stream_of(queue.name), leases_of(queue.name)
-  local exists = redis.call('EXISTS', stream) == 1
-  if exists and redis.pcall('XPENDING', stream, GROUP).err then
-    -- NOGROUP: somebody has removed it, and with it who has what. All of it is for whoever comes.
-    redis.call('XGROUP', 'CREATE', stream, GROUP, '0')
-    redis.call('DEL', leases)
-  end
-  if exists then
+  if redis.call('EXISTS', stream) == 1 then
+    local _, has_group = first_fresh(stream)
+    if not has_group then
+      -- Somebody has removed it, and with it who has what. All of it is for whoever comes.
+      redis.call('XGROUP', 'CREATE', stream, GROUP, '0')
+      redis.call('DEL', leases)
+    end
     local entry, deliveries = returned(stream, leases)
     if not entry then entry, deliveries = fresh(stream) end
     if entry then

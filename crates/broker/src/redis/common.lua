@@ -29,6 +29,20 @@ local function ring(queue)
   redis.call('PUBLISH', prefix .. 'bell:' .. queue, '')
 end
 
+-- The id of the first message that nobody has had, and whether there is a group.
+local function first_fresh(stream)
+  for _, group in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
+    local fields = {}
+    for i = 1, #group, 2 do fields[group[i]] = group[i + 1] end
+    if fields['name'] == GROUP then
+      local entry = redis.call('XRANGE', stream, '(' .. fields['last-delivered-id'], '+', 'COUNT', 1)[1]
+      return entry and entry[1], true
+    end
+  end
+  local entry = redis.call('XRANGE', stream, '-', '+', 'COUNT', 1)[1]
+  return entry and entry[1], false
+end
+
 -- Whether this is who has the message, of this delivery. An id that is none, a queue that is none: nobody has it.
 local function holds(stream, id, consumer, deliveries)
   local pending = redis.pcall('XPENDING', stream, GROUP, id, id, 1)

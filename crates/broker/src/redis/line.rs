@@ -129,3 +129,96 @@ impl Waiter {
         self.looked.is_none_or(|looked| looked < self.rung) || (self.next <= now && now < self.deadline)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wish(queues: &[&str]) -> Wish {
+        let queues = queues.iter().map(|queue| (*queue).to_owned()).collect();
+        Wish { queues, consumer: "a".into(), lease: Duration::ZERO }
+    }
+
+    fn delivery(queue: &str) -> Delivery {
+        let claim = Claim { queue: queue.into(), id: "1-0".into(), consumer: "a".into(), deliveries: 1 };
+        Delivery { claim, body: String::new(), waited: Duration::ZERO }
+    }
+
+    /// All that is to be looked for, each time in vain.
+    fn look_in_vain(line: &mut Line, now: Instant) -> Vec<Ticket> {
+        std::iter::from_fn(|| {
+            let look = line.look(now)?;
+            line.found_nothing(&look, None, now);
+            Some(look.ticket)
+        })
+        .collect()
+    }
+
+    #[test]
+    fn who_came_first_is_looked_for_first_and_once_for_all_who_want_the_same() {
+        let (mut line, now) = (Line::default(), Instant::now());
+        let later = now + Duration::from_secs(60);
+        let (first, _a) = line.join(wish(&["q"]), later, now);
+        let (_, _b) = line.join(wish(&["q"]), later, now);
+        let (third, _c) = line.join(wish(&["q", "r"]), later, now);
+        assert_eq!(look_in_vain(&mut line, now), [first, third]);
+        line.ring(Some("r"));
+        assert_eq!(look_in_vain(&mut line, now), [third]);
+        line.ring(None);
+        assert_eq!(look_in_vain(&mut line, now), [first, third]);
+        assert_eq!(look_in_vain(&mut line, now + UNWOKEN), [first, third], "also unrung");
+    }
+
+    #[test]
+    fn a_bell_during_a_look_is_not_lost() {
+        let (mut line, now) = (Line::default(), Instant::now());
+        let (ticket, _answer) = line.join(wish(&["q"]), now + UNWOKEN, now);
+        let look = line.look(now).expect("he has just come");
+        line.ring(Some("q"));
+        line.found_nothing(&look, None, now);
+        assert_eq!(look_in_vain(&mut line, now), [ticket]);
+    }
+
+    #[test]
+    fn the_second_gets_what_the_first_left() {
+        let (mut line, now) = (Line::default(), Instant::now());
+        let (first, _a) = line.join(wish(&["q"]), now + UNWOKEN, now);
+        let (second, _b) = line.join(wish(&["q"]), now + UNWOKEN, now);
+        assert_eq!(line.look(now).map(|look| look.ticket), Some(first));
+        line.give(first, delivery("q"));
+        assert_eq!(line.look(now).map(|look| look.ticket), Some(second));
+    }
+
+    #[test]
+    fn who_does_not_wait_is_looked_for_once() {
+        let (mut line, now) = (Line::default(), Instant::now());
+        let (ticket, mut answer) = line.join(wish(&["q"]), now, now);
+        assert_eq!(look_in_vain(&mut line, now), [ticket]);
+        assert_eq!(answer.try_recv(), Ok(Ok(None)));
+        assert_eq!(line.next(), None, "nobody is left");
+    }
+
+    #[test]
+    fn the_end_of_a_lease_is_looked_for_when_it_comes() {
+        let (mut line, now, lease) = (Line::default(), Instant::now(), Duration::from_millis(300));
+        let (ticket, _answer) = line.join(wish(&["q"]), now + 9 * UNWOKEN, now);
+        let look = line.look(now).expect("he has just come");
+        line.found_nothing(&look, Some(lease), now);
+        assert_eq!(line.next(), Some(now + lease));
+        assert_eq!(look_in_vain(&mut line, now + lease), [ticket]);
+    }
+
+    #[test]
+    fn what_was_taken_for_who_has_left_is_given_back() {
+        let (mut line, now) = (Line::default(), Instant::now());
+        let (left, answer) = line.join(wish(&["q"]), now + UNWOKEN, now);
+        line.leave(left, None);
+        line.give(left, delivery("q"));
+        let (deaf, _) = line.join(wish(&["q"]), now + UNWOKEN, now);
+        line.give(deaf, delivery("r"));
+        let queues: Vec<_> = line.unclaimed().into_iter().map(|claim| claim.queue).collect();
+        assert_eq!(queues, ["q", "r"]);
+        assert_eq!(line.unclaimed(), []);
+        drop(answer);
+    }
+}

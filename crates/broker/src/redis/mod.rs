@@ -20,8 +20,11 @@
 //! # What is lost with what
 //!
 //! With `appendonly yes` and `appendfsync always` what was accepted survives a crash of the server; with less, as much as
-//! Redis says. A server that comes back empty is made use of at once: claims of before are refused, streams and groups are
-//! made again, and the store publishes again what was forgotten.
+//! Redis says; where a replica takes over, all but what had not reached it. A server that comes back empty is made use of at
+//! once: claims of before are refused, streams and groups are made again, and the store publishes again what was forgotten.
+//!
+//! Leases end by the server's wall clock. When it leaps ahead, messages go to a second consumer early, and the first is
+//! refused; when it leaps back, what a dead consumer had comes back that much later.
 
 mod desk;
 mod line;
@@ -58,7 +61,7 @@ impl RedisBroker {
     ///
     /// # Panics
     /// Outside a tokio runtime, or when `prefix` has a brace.
-    pub fn new(redis: Redis, prefix: &str, limit: usize) -> Self {
+    pub fn new(redis: &Redis, prefix: &str, limit: usize) -> Self {
         let keys = Keys::new(prefix, "broker");
         let (desk, topics) = (Arc::new(Desk::new(redis.clone(), keys.clone())), Topics::default());
         let listener = Arc::new(redis.listen(hearing(&keys, desk.clone(), topics.clone())));

@@ -69,10 +69,12 @@ async fn every_message_is_done_once_whoever_dies() {
         let left = LONG.saturating_sub(start.elapsed());
         timeout(left, consumer).await.expect("all are done").expect("no consumer panics");
     }
-    let done = done.lock();
-    assert_eq!(done.len(), MESSAGES);
-    let twice: Vec<_> = done.iter().filter(|(_, times)| **times != 1).collect();
-    assert!(twice.is_empty(), "seed {seed}: {twice:?}");
+    {
+        let done = done.lock();
+        assert_eq!(done.len(), MESSAGES);
+        let twice: Vec<_> = done.iter().filter(|(_, times)| **times != 1).collect();
+        assert!(twice.is_empty(), "seed {seed}: {twice:?}");
+    }
     let stats = publisher.queues().await.unwrap().remove(0);
     assert_eq!((stats.ready, stats.claimed), (0, 0));
 }

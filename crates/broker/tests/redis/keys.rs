@@ -37,6 +37,32 @@ async fn ten_thousand_messages_that_are_done_leave_nothing_behind() {
 }
 
 #[tokio::test]
+async fn who_finds_nothing_leaves_no_name_and_writes_nothing() {
+    let server = RedisServer::start();
+    let broker = broker(&server, 100);
+    for queue in ["q", "r"] {
+        broker.publish(queue, "m".into()).await.unwrap();
+        let delivery = broker.claim(&[queue.to_owned()], "a", LONG, LONG).await.unwrap().expect("it was published");
+        assert_eq!(broker.acknowledge(&delivery.claim).await, Ok(true));
+    }
+    let written = || {
+        let info = server.ask(&["INFO", "persistence"]);
+        info.lines()
+            .find_map(|line| line.strip_prefix("rdb_changes_since_last_save:").map(str::to_owned))
+            .expect("it counts")
+    };
+    let before = written();
+    let queues = ["q".to_owned(), "r".to_owned(), "never used".to_owned()];
+    for number in 0..50 {
+        let consumer = format!("consumer-{number}");
+        assert_eq!(broker.claim(&queues, &consumer, LONG, Duration::from_millis(1)).await, Ok(None));
+    }
+    assert_eq!(broker.queues().await.unwrap().len(), 2);
+    assert_eq!(written(), before);
+    assert_eq!(server.ask(&["XINFO", "CONSUMERS", "{test:broker}:queue:q", "workers"]), "");
+}
+
+#[tokio::test]
 async fn an_operator_sees_who_has_what_and_since_when_it_was_not_renewed() {
     let server = RedisServer::start();
     let broker = broker(&server, 100);

@@ -38,7 +38,7 @@ async fn a_subscriber_hears_other_machines_and_other_prefixes_are_other_brokers(
     let server = RedisServer::start();
     let (here, there) = (broker(&server, 100), broker(&server, 100));
     let redis = Redis::open(&server.url(), Settings::default()).unwrap();
-    let other = RedisBroker::new(redis, "other", 100);
+    let other = RedisBroker::new(&redis, "other", 100);
     let mut subscription = here.subscribe("job.1").await.unwrap();
     let mut elsewhere = other.subscribe("job.1").await.unwrap();
     there.notify("job.1").await.unwrap();

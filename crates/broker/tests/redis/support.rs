@@ -13,7 +13,7 @@ pub const LONG: Duration = Duration::from_secs(300);
 /// What one process would have. It takes as much as `limit`.
 pub fn broker(server: &RedisServer, limit: usize) -> RedisBroker {
     let redis = Redis::open(&server.url(), Settings::default()).expect("it is an address");
-    RedisBroker::new(redis, "test", limit)
+    RedisBroker::new(&redis, "test", limit)
 }
 
 /// What `consumer` gets of queue `q` within `wait`.
