@@ -1,30 +1,30 @@
-//! The archive of sessions: who may open it, what it takes, what it gives back.
+//! The archive of sessions: who may open it, what it takes.
 
 use std::{
     fs::{self, File},
+    ops::Deref,
     path::Path,
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
-use dalston_protocol::{SessionId, realtime::Retention};
+use dalston_protocol::realtime::Retention;
 use parking_lot::Mutex;
-use serde::de::DeserializeOwned;
 use tokio::sync::{Semaphore, oneshot};
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    AudioStream, Recording, RecordingStart, SessionSummary, StoreError, StoredSession, Transcript, finishing,
-    place::{Place, TenantFolder},
-    session::SessionFile,
-    shelf::Shelf,
+    Location, Recording, RecordingStart, Shelf, StoreError,
+    finishing::{self, Waiting},
     spool::{Part, Spool},
     tape::Writer,
     wav::{self, WavFormat},
 };
 
-/// Sessions that are moved to their place at once. Each blocks a thread while it is synced; the others wait their turn.
-const FINISHING: usize = 8;
+/// Sessions that are committed at once. Each blocks a thread while it is synced; the others wait their turn.
+const COMMITTING: usize = 8;
+/// Sessions that are moved to the shelf at once. One that waits for its turn too long stays in the spool for later.
+const PUBLISHING: usize = 8;
 
 /// What the archive may take up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,15 +36,24 @@ pub struct Limits {
     pub audio_bytes: u64,
     /// How long the end of a session waits for its audio to reach the disk; and then as long again for its transcript.
     pub patience: Duration,
+    /// How long a shelf elsewhere is left alone before it is offered again what it could not be given.
+    pub again: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { backlog_bytes: 64 * 1024 * 1024, audio_bytes: wav::MAX_DATA, patience: Duration::from_secs(5) }
+        Self {
+            backlog_bytes: 64 * 1024 * 1024,
+            audio_bytes: wav::MAX_DATA,
+            patience: Duration::from_secs(5),
+            again: Duration::from_secs(30),
+        }
     }
 }
 
-/// Kept sessions. Cheap to clone; all clones are one archive.
+/// Kept sessions, and the place where they are made. Cheap to clone; all clones are one archive.
+///
+/// It is its [`Shelf`] besides: what was finished is listed, read and deleted there.
 #[derive(Debug, Clone)]
 pub struct Archive {
     pub(crate) shared: Arc<Shared>,
@@ -58,9 +67,13 @@ pub(crate) struct Shared {
     pub(crate) limits: Limits,
     /// Bytes of transcripts that may wait for the disk.
     pub(crate) room: Arc<Semaphore>,
-    pub(crate) finishing: Semaphore,
-    /// Open recordings and finishing tasks.
+    pub(crate) committing: Semaphore,
+    pub(crate) publishing: Semaphore,
+    /// Committed sessions that the shelf did not take.
+    pub(crate) waiting: Waiting,
+    /// Open recordings, finishing tasks, and the one that tries again for those that wait.
     pub(crate) tasks: TaskTracker,
+    closing: CancellationToken,
     /// The source of tapes, and the end of its thread. Taken when the archive is closed.
     writer: Mutex<Option<(Writer, oneshot::Receiver<()>)>>,
     /// Keeps the folder ours. Given back when nothing can write any more.
@@ -68,8 +81,8 @@ pub(crate) struct Shared {
 }
 
 impl Archive {
-    /// Opens the archive in this folder, or begins one, and clears up after a crash. Must be called on a tokio runtime; it
-    /// reads files itself, so do it before anything is served.
+    /// Opens the archive in this folder, or begins one, and clears up after a crash. No other process can read it. Must be
+    /// called on a tokio runtime; it reads files itself, so do it before anything is served.
     ///
     /// # Errors
     /// [`StoreError::InUse`], [`StoreError::Denied`], [`StoreError::Full`], [`StoreError::Io`].
@@ -77,8 +90,27 @@ impl Archive {
         let root = root.as_ref();
         let (spool, lock) = Spool::open(root)?;
         let root = fs::canonicalize(root).map_err(|error| StoreError::at(root, error))?;
-        let shelf = Shelf::local(root.clone())?;
-        finishing::recover(&shelf, &spool).await?;
+        Self::begin(&root, spool, lock, Shelf::beside_spool(&root)?, limits).await
+    }
+
+    /// As [`open`](Self::open), but with a shelf elsewhere, which other processes and machines may have, too. The folder holds
+    /// what is not finished, and what the shelf could not be given: that is tried again now and then.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open) and [`Shelf::at`].
+    pub async fn with_shelf(root: impl AsRef<Path>, shelf: &Location, limits: Limits) -> Result<Self, StoreError> {
+        let root = root.as_ref();
+        let (spool, lock) = Spool::open(root)?;
+        let archive = Self::begin(root, spool, lock, Shelf::at(shelf).await?, limits).await?;
+        let shared = &archive.shared;
+        // It holds no archive, so that one that is dropped without being closed lets go of its folder.
+        let catch_up = finishing::catch_up_now_and_then(Arc::downgrade(shared), limits.again);
+        shared.tasks.spawn(shared.closing.clone().run_until_cancelled_owned(catch_up));
+        Ok(archive)
+    }
+
+    async fn begin(root: &Path, spool: Spool, lock: File, shelf: Shelf, limits: Limits) -> Result<Self, StoreError> {
+        let waiting = finishing::recover(&shelf, &spool).await?;
         let room = || Arc::new(Semaphore::new(limits.backlog_bytes.min(Semaphore::MAX_PERMITS)));
         let writer = Writer::start(room(), limits.audio_bytes).map_err(|error| StoreError::at(root, error))?;
         let shared = Shared {
@@ -86,12 +118,20 @@ impl Archive {
             spool: Arc::new(spool),
             limits,
             room: room(),
-            finishing: Semaphore::new(FINISHING),
+            committing: Semaphore::new(COMMITTING),
+            publishing: Semaphore::new(PUBLISHING),
+            waiting,
             tasks: TaskTracker::new(),
+            closing: CancellationToken::new(),
             writer: Mutex::new(Some(writer)),
             lock: Mutex::new(Some(lock)),
         };
         Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// Sessions that are sure to be kept, and that the shelf could not be given yet.
+    pub fn postponed(&self) -> usize {
+        self.shared.waiting.len()
     }
 
     /// Begins to keep a session. `None` when it is not to be kept, or the archive is closed. Nothing is on the disk until
@@ -110,30 +150,6 @@ impl Archive {
         Some(Recording::new(self.shared.clone(), start, tape))
     }
 
-    /// A kept session of this tenant.
-    ///
-    /// # Errors
-    /// [`StoreError::Damaged`], or any error of the disk.
-    pub async fn get(&self, tenant: &str, id: &SessionId) -> Result<Option<StoredSession>, StoreError> {
-        let place = Place::of(TenantFolder::of(tenant), id);
-        let Some(summary) = self.shared.summary(tenant, &place).await? else { return Ok(None) };
-        let transcript: Option<Transcript> = self.shared.parsed(&place.transcript()).await?;
-        // Deleted in between.
-        Ok(transcript.map(|transcript| StoredSession { summary, transcript }))
-    }
-
-    /// The WAV file of a kept session of this tenant, if it has one.
-    ///
-    /// # Errors
-    /// [`StoreError::Damaged`], or any error of the disk.
-    pub async fn audio(&self, tenant: &str, id: &SessionId) -> Result<Option<AudioStream>, StoreError> {
-        let place = Place::of(TenantFolder::of(tenant), id);
-        match self.shared.summary(tenant, &place).await? {
-            Some(summary) if summary.has_audio() => self.shared.shelf.stream(&place.audio()).await,
-            _ => Ok(None),
-        }
-    }
-
     /// Takes no more sessions, waits for the open ones to be finished and lets go of the folder.
     ///
     /// # Errors
@@ -142,6 +158,7 @@ impl Archive {
     pub async fn close(&self) -> Result<(), StoreError> {
         let Some((writer, writer_ended)) = self.shared.writer.lock().take() else { return Ok(()) };
         drop(writer);
+        self.shared.closing.cancel();
         self.shared.tasks.close();
         let all_done = async {
             self.shared.tasks.wait().await;
@@ -155,18 +172,10 @@ impl Archive {
     }
 }
 
-impl Shared {
-    /// What ran, if this tenant may see it.
-    pub(crate) async fn summary(&self, tenant: &str, place: &Place) -> Result<Option<SessionSummary>, StoreError> {
-        let session: Option<SessionFile> = self.parsed(&place.session()).await?;
-        let now = SystemTime::now();
-        let shown = session.filter(|session| &*session.tenant == tenant && !session.summary.is_expired(now));
-        Ok(shown.map(|session| session.summary))
-    }
+impl Deref for Archive {
+    type Target = Shelf;
 
-    async fn parsed<T: DeserializeOwned>(&self, key: &object_store::path::Path) -> Result<Option<T>, StoreError> {
-        let Some(content) = self.shelf.read(key).await? else { return Ok(None) };
-        let parsed = serde_json::from_slice(&content);
-        parsed.map(Some).map_err(|error| StoreError::damaged(self.shelf.path(key), &error))
+    fn deref(&self) -> &Shelf {
+        &self.shared.shelf
     }
 }

@@ -4,30 +4,28 @@
 //! at all: what is being written lies elsewhere, and the last step moves it to its place. Writing a key again replaces the
 //! artifact in one step.
 //!
-//! Whoever writes or reads holds [`PIECE`] bytes at a time, however large the artifact is.
+//! They lie in a folder of this machine or in a bucket, as a [`Location`] says. Whoever writes or reads holds [`PIECE`] bytes
+//! at a time, or two [`PART`]s on the way into a bucket, however large the artifact is.
 //!
-//! Killing the process at any moment loses nothing that was [stored](Stored) and shows nothing that was not. Data reaches
-//! the disk itself when the system writes it there: a power cut may take what was stored in its last seconds.
+//! Killing the process at any moment loses nothing that was [stored](Stored) and shows nothing that was not. In a folder, data
+//! reaches the disk itself when the system writes it there: a power cut may take what was stored in its last seconds.
 
 mod key;
+mod left_behind;
+mod parts;
 mod upload;
 
+pub(crate) use key::is_name;
+pub(crate) use left_behind::LeftBehind;
+pub use parts::PART;
 pub use upload::{PIECE, Stored, Upload};
 
-use std::{
-    collections::BTreeMap,
-    fs::DirBuilder,
-    io::ErrorKind,
-    os::unix::fs::DirBuilderExt,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{collections::BTreeMap, io::ErrorKind, path::Path};
 
 use bytes::{Bytes, BytesMut};
 use dalston_protocol::JobId;
 use futures_util::{StreamExt, TryStreamExt, stream::BoxStream};
-use object_store::{GetResult, ObjectStore, ObjectStoreExt, local::LocalFileSystem, path::Path as Key};
+use object_store::GetResult;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::{
@@ -35,12 +33,13 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
 };
 
-use crate::StoreError;
+use crate::{
+    Location, StoreError,
+    storage::{Home, Storage},
+};
 
 /// Where artifacts lie while they are written.
-const INCOMING: &str = "incoming";
-/// What lies there this long was left behind by a process that is gone.
-const LEFT_BEHIND: Duration = Duration::from_secs(24 * 3600);
+pub(crate) const INCOMING: &str = "incoming";
 /// Most artifacts that are listed.
 const MAX_LISTED: usize = 10_000;
 
@@ -66,17 +65,26 @@ pub struct TaskOutputFile {
 /// The artifacts. A clone is the same store.
 #[derive(Debug, Clone)]
 pub struct Artifacts {
-    store: Arc<dyn ObjectStore>,
-    root: Arc<Path>,
+    storage: Storage,
 }
 
 impl Artifacts {
-    /// Artifacts in a folder of this machine, which is made if need be, for this user alone.
+    /// The artifacts at this location. A folder is made if need be, for this user alone; a bucket must be there. What processes
+    /// left behind that were killed while they wrote is removed when it is a day old.
+    ///
+    /// # Errors
+    /// When the folder cannot be used. For a bucket [`StoreError::InvalidLocation`] when the environment says something odd,
+    /// [`StoreError::NoBucket`], [`StoreError::Denied`] or [`StoreError::Unreachable`], which name what to mend.
+    pub async fn at(location: &Location) -> Result<Self, StoreError> {
+        Ok(Self { storage: Storage::at(location).await? })
+    }
+
+    /// The artifacts in a folder of this machine.
     ///
     /// # Errors
     /// When the folder cannot be used.
     pub fn local(root: &Path) -> Result<Self, StoreError> {
-        Self::in_folder(root, LEFT_BEHIND)
+        Ok(Self { storage: Storage::local(root, &LeftBehind::long_ago())? })
     }
 
     /// As [`local`](Self::local), by the only process that writes there: all that is half written was left behind by one
@@ -85,25 +93,25 @@ impl Artifacts {
     /// # Errors
     /// When the folder cannot be used.
     pub fn local_alone(root: &Path) -> Result<Self, StoreError> {
-        Self::in_folder(root, Duration::ZERO)
+        Ok(Self { storage: Storage::local(root, &LeftBehind::all())? })
     }
 
-    fn in_folder(root: &Path, left_behind: Duration) -> Result<Self, StoreError> {
-        let incoming = root.join(INCOMING);
-        let made = DirBuilder::new().recursive(true).mode(0o700).create(&incoming);
-        made.map_err(|error| StoreError::at(&incoming, error))?;
-        clear(&incoming, left_behind)?;
-        let store = LocalFileSystem::new_with_prefix(root).map_err(|error| StoreError::of_object(root, error))?;
-        Ok(Self { store: Arc::new(store), root: root.into() })
+    /// Removes what processes left behind that were killed more than a day ago while they wrote. How many artifacts that would
+    /// have been. Any process may do so now and then, several at once, too.
+    ///
+    /// # Errors
+    /// When the storage fails.
+    pub async fn clear_left_behind(&self) -> Result<usize, StoreError> {
+        LeftBehind::long_ago().clear(&self.storage).await
     }
 
     /// Begins to write an artifact of at most so many bytes.
     ///
     /// # Errors
-    /// [`StoreError::InvalidKey`], and when the disk fails.
+    /// [`StoreError::InvalidKey`], and when the storage fails.
     pub async fn writer(&self, key: &str, max_bytes: u64) -> Result<Upload, StoreError> {
         let place = key::of_artifact(key)?;
-        Upload::begin(self.clone(), key.to_owned(), place, max_bytes).await
+        Upload::begin(self.storage.clone(), key.to_owned(), place, max_bytes).await
     }
 
     /// Keeps bytes that are in memory already.
@@ -136,20 +144,20 @@ impl Artifacts {
     /// A small artifact whole.
     ///
     /// # Errors
-    /// [`StoreError::NoArtifact`], [`StoreError::TooLarge`] if it has more bytes than that, and when the disk fails.
+    /// [`StoreError::NoArtifact`], [`StoreError::TooLarge`] if it has more bytes than that, and when the storage fails.
     pub async fn get(&self, key: &str, max_bytes: u64) -> Result<Bytes, StoreError> {
         let found = self.open(key).await?;
         if found.meta.size > max_bytes {
             return Err(StoreError::TooLarge { key: key.into(), limit: max_bytes });
         }
-        let path = self.path(&found.meta.location);
-        found.bytes().await.map_err(|error| StoreError::of_object(&path, error))
+        let place = found.meta.location.clone();
+        found.bytes().await.map_err(|error| self.storage.error(&place, error))
     }
 
     /// Copies an artifact into a local file, replacing what is there. How many bytes it has.
     ///
     /// # Errors
-    /// [`StoreError::NoArtifact`], and when a disk fails; what is in the file is of no use then.
+    /// [`StoreError::NoArtifact`], and when the storage or the disk fails; what is in the file is of no use then.
     pub async fn fetch(&self, key: &str, to: &Path) -> Result<u64, StoreError> {
         let wrong = |error| StoreError::at(to, error);
         let (bytes, mut stream) = self.stream(key).await?;
@@ -164,66 +172,56 @@ impl Artifacts {
     /// An artifact in pieces, and how many bytes they are. It stays readable to its end even if it is removed meanwhile.
     ///
     /// # Errors
-    /// [`StoreError::NoArtifact`], and when the disk fails.
+    /// [`StoreError::NoArtifact`], and when the storage fails.
     pub async fn stream(&self, key: &str) -> Result<(u64, BoxStream<'static, Result<Bytes, StoreError>>), StoreError> {
         let found = self.open(key).await?;
-        let (bytes, path) = (found.meta.size, self.path(&found.meta.location));
-        let stream = found.into_stream().map_err(move |error| StoreError::of_object(&path, error));
-        Ok((bytes, stream.boxed()))
+        Ok((found.meta.size, self.storage.pieces(found)))
     }
 
     /// The artifacts whose keys begin with these names, with their sizes, in the order of the keys; of more than 10,000,
     /// any 10,000.
     ///
     /// # Errors
-    /// [`StoreError::InvalidKey`], and when the disk fails.
+    /// [`StoreError::InvalidKey`], and when the storage fails.
     pub async fn list(&self, prefix: &str) -> Result<Vec<(String, u64)>, StoreError> {
         let place = key::of_artifact(prefix)?;
-        let listed = self.store.list(Some(&place)).take(MAX_LISTED).map_ok(|found| (found.location.into(), found.size));
-        let mut listed: Vec<_> =
-            listed.try_collect().await.map_err(|error| StoreError::of_object(&self.path(&place), error))?;
+        let listed = self.storage.below(&place).take(MAX_LISTED).map_ok(|found| (found.location.into(), found.size));
+        let mut listed: Vec<_> = listed.try_collect().await?;
         listed.sort_unstable();
         Ok(listed)
     }
 
-    /// The names that come next in the keys that begin with these.
+    /// The names that come next in the keys that begin with these; of more than 100,000 the first of a bucket, any of a folder.
     ///
     /// # Errors
-    /// [`StoreError::InvalidKey`], and when the disk fails.
+    /// [`StoreError::InvalidKey`], and when the storage fails.
     pub async fn names(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
-        let place = key::of_artifact(prefix)?;
-        let listed = self.store.list_with_delimiter(Some(&place)).await;
-        let listed = listed.map_err(|error| StoreError::of_object(&self.path(&place), error))?;
-        let files = listed.objects.into_iter().map(|found| found.location);
-        let places = listed.common_prefixes.into_iter().chain(files);
-        Ok(places.filter_map(|place| place.filename().map(str::to_owned)).collect())
+        self.storage.names(&key::of_artifact(prefix)?).await
     }
 
     /// Removes the artifact of this key, and all whose keys begin with these names. How many there were.
     ///
     /// # Errors
-    /// [`StoreError::InvalidKey`], and when the disk fails; some may be removed then, and a second call goes on.
+    /// [`StoreError::InvalidKey`], and when the storage fails; some may be removed then, and a second call goes on.
     pub async fn remove(&self, prefix: &str) -> Result<u64, StoreError> {
         let place = key::of_artifact(prefix)?;
-        let path = self.path(&place);
-        let wrong = |error| StoreError::of_object(&path, error);
+        let store = &self.storage.store;
         let mut removed = 0;
-        let below = self.store.list(Some(&place)).map_ok(|found| found.location).boxed();
-        let mut deleted = self.store.delete_stream(below);
+        let below = store.list(Some(&place)).map_ok(|found| found.location).boxed();
+        let mut deleted = store.delete_stream(below);
         while let Some(one) = deleted.next().await {
-            match one {
-                Ok(_) => removed += 1,
-                // Another removes them, too.
-                Err(object_store::Error::NotFound { .. }) => {}
-                Err(error) => return Err(wrong(error)),
-            }
+            // Another may remove them, too.
+            removed += u64::from(self.storage.found(&place, one)?.is_some());
         }
-        match self.store.delete(&place).await {
-            Ok(()) => removed += 1,
-            Err(object_store::Error::NotFound { .. }) => {}
+        let Home::Folder(_) = &self.storage.home else {
+            return Ok(removed + u64::from(self.storage.remove(&place).await?));
+        };
+        let path = self.storage.path(&place);
+        match self.storage.clear(&place).await {
+            Ok(was_there) => removed += u64::from(was_there),
             // A folder, whose files are gone by now.
             Err(_) if path.is_dir() => {}
-            Err(error) => return Err(wrong(error)),
+            Err(error) => return Err(error),
         }
         // The folders that held them: nothing but folders is left in there.
         match tokio::fs::remove_dir_all(&path).await {
@@ -235,31 +233,7 @@ impl Artifacts {
     }
 
     async fn open(&self, key: &str) -> Result<GetResult, StoreError> {
-        let place = key::of_artifact(key)?;
-        match self.store.get(&place).await {
-            Ok(found) => Ok(found),
-            Err(object_store::Error::NotFound { .. }) => Err(StoreError::NoArtifact { key: key.into() }),
-            Err(error) => Err(StoreError::of_object(&self.path(&place), error)),
-        }
+        let found = self.storage.open(&key::of_artifact(key)?).await?;
+        found.ok_or_else(|| StoreError::NoArtifact { key: key.into() })
     }
-
-    /// Where an artifact stands, for messages.
-    fn path(&self, place: &Key) -> PathBuf {
-        self.root.join(place.as_ref())
-    }
-}
-
-/// Removes what processes left behind that were killed while they wrote: what nobody has written to for so long.
-fn clear(incoming: &Path, left_behind: Duration) -> Result<(), StoreError> {
-    let wrong = |error| StoreError::at(incoming, error);
-    let oldest = SystemTime::now() - left_behind;
-    for entry in std::fs::read_dir(incoming).map_err(wrong)? {
-        let entry = entry.map_err(wrong)?;
-        // Whoever writes it may move it away at any moment.
-        let is_left = entry.metadata().and_then(|meta| meta.modified()).is_ok_and(|modified| modified <= oldest);
-        if is_left && let Err(error) = std::fs::remove_file(entry.path()) {
-            return Err(StoreError::at(entry.path(), error));
-        }
-    }
-    Ok(())
 }

@@ -128,6 +128,30 @@ pub enum StoreError {
         /// The most.
         limit: u64,
     },
+    /// No place for artifacts is meant by this, or the variables that tell how to reach it are odd. Neither is shown: they may
+    /// hold a password.
+    #[error("artifacts.url (DALSTON_ARTIFACTS_URL) cannot be used: {reason}")]
+    InvalidLocation {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The server knows no such bucket.
+    #[error("there is no bucket for {}: make it, or mend artifacts.url (DALSTON_ARTIFACTS_URL) or AWS_ENDPOINT_URL", path.display())]
+    NoBucket {
+        /// What was being used.
+        path: PathBuf,
+    },
+    /// The bucket's server does not answer, or not in time. Trying again may help.
+    #[error("{} cannot be reached: {source}", path.display())]
+    Unreachable {
+        /// What was being used.
+        path: PathBuf,
+        /// What happened.
+        source: Cause,
+    },
+    /// The session is on this machine's disk and will be moved to where it can be found.
+    #[error("the session waits in the spool: {0}")]
+    Postponed(#[source] Box<StoreError>),
     /// Anything else.
     #[error("{}: {source}", path.display())]
     Io {

@@ -1,9 +1,16 @@
 //! The way of a session from its end to its place, and the same way after a crash.
 
-use std::collections::HashSet;
+use std::{
+    collections::{BTreeSet, HashSet},
+    sync::Weak,
+    time::{Duration, SystemTime},
+};
 
+use dalston_protocol::SessionId;
 use object_store::path::Path as Key;
+use parking_lot::Mutex;
 use serde::Serialize;
+use tokio::time;
 
 use crate::{
     SessionSummary, StoreError,
@@ -14,6 +21,30 @@ use crate::{
     spool::{Part, Spool},
     tape::EndedTape,
 };
+
+/// Committed sessions that are not in their place yet. Only their ids: what they are made of lies in the spool, so its disk is
+/// their bound.
+#[derive(Debug, Default)]
+pub(crate) struct Waiting(Mutex<BTreeSet<SessionId>>);
+
+impl Waiting {
+    pub(crate) fn len(&self) -> usize {
+        self.0.lock().len()
+    }
+
+    fn add(&self, id: SessionId) {
+        self.0.lock().insert(id);
+    }
+
+    fn remove(&self, id: &SessionId) {
+        self.0.lock().remove(id);
+    }
+
+    fn after(&self, last: Option<&SessionId>) -> Option<SessionId> {
+        let waiting = self.0.lock();
+        waiting.iter().find(|id| last.is_none_or(|last| *id > last)).cloned()
+    }
+}
 
 /// A session that ended and is to be kept.
 pub(crate) struct Finished {
@@ -31,58 +62,85 @@ impl Finished {
             session.summary.audio = Some(tape.stored(shared.limits.patience).await);
         }
         let has_audio = session.summary.has_audio();
+        let id = session.summary.session_id.clone();
         // Nobody closes it.
-        let _turn = shared.finishing.acquire().await;
-        let spool = shared.spool.clone();
-        let (id, content) = (session.summary.session_id.clone(), json(&session));
-        let committed = tokio::task::spawn_blocking(move || {
-            spool.commit(&id, &transcript, &content, has_audio).inspect_err(|_| spool.discard(&id))
+        let turn = shared.committing.acquire().await;
+        let (spool, content) = (shared.spool.clone(), json(&session));
+        let committed = tokio::task::spawn_blocking({
+            let id = id.clone();
+            move || spool.commit(&id, &transcript, &content, has_audio).inspect_err(|_| spool.discard(&id))
         });
-        committed.await.map_err(|error| StoreError::Io {
-            path: shared.spool.file(&session.summary.session_id, Part::Session),
-            source: error.into(),
-        })??;
-        publish(&shared.shelf, &session).await?;
-        Ok(session.summary)
+        committed
+            .await
+            .map_err(|error| StoreError::Io { path: shared.spool.file(&id, Part::Session), source: error.into() })??;
+        drop(turn);
+        // A shelf that hangs must not hold up those whose turn to be committed it is.
+        let published = match time::timeout(shared.limits.patience, shared.publishing.acquire()).await {
+            Ok(_turn) => publish(&shared.shelf, &shared.spool, &session).await,
+            Err(_) => Err(StoreError::TooSlow(shared.limits.patience)),
+        };
+        match published {
+            Ok(()) => Ok(session.summary),
+            Err(error) => {
+                tracing::warn!(event = "session_postponed", session_id = %id, %error, "a finished session waits in the spool");
+                shared.waiting.add(id);
+                Err(StoreError::Postponed(Box::new(error)))
+            }
+        }
     }
 }
 
 /// Moves a committed session to its place. Each step may be done again after a crash in any of them.
-async fn publish(shelf: &Shelf, session: &SessionFile) -> Result<(), StoreError> {
+///
+/// On a shelf elsewhere the session is seen before it leaves the spool. Whoever deletes it in between, and then the process dies,
+/// must not see it again: its transcript is no longer in the spool then, nor on the shelf, and that is how it is told.
+async fn publish(shelf: &Shelf, spool: &Spool, session: &SessionFile) -> Result<(), StoreError> {
     let summary = &session.summary;
     let id = &summary.session_id;
     let place = Place::of(TenantFolder::of(&session.tenant), id);
-    let adopt = async |part: Part, key: Key| shelf.adopt(&Spool::key(id, part), &key).await;
+    let adopt = async |part: Part, key: Key| shelf.adopt(spool, id, part, &key).await;
     if let Some(at) = summary.expires_at {
         shelf.note(&place.expiry(at)).await?;
     }
-    adopt(Part::Transcript, place.transcript()).await?;
-    if summary.has_audio() {
-        adopt(Part::Audio, place.audio()).await?;
+    let was_deleted = !adopt(Part::Transcript, place.transcript()).await?
+        || summary.has_audio() && !adopt(Part::Audio, place.audio()).await?
+        || !adopt(Part::Session, place.session()).await?;
+    if was_deleted {
+        spool.discard(id);
     }
-    adopt(Part::Session, place.session()).await
+    Ok(())
 }
 
-/// Brings committed sessions to their place and removes what else a crash left.
+/// The same for a session whose `session.json` is in the spool only.
+async fn publish_spooled(shelf: &Shelf, spool: &Spool, id: &SessionId) -> Result<(), StoreError> {
+    let content = spool.session(id)?;
+    let session: SessionFile =
+        serde_json::from_slice(&content).map_err(|error| StoreError::damaged(spool.file(id, Part::Session), &error))?;
+    if session.summary.is_expired(SystemTime::now()) {
+        // Whoever sweeps may have passed the minute of its end, and would not come again.
+        spool.discard(id);
+        return Ok(());
+    }
+    publish(shelf, spool, &session).await
+}
+
+/// Brings committed sessions to their place and removes what else a crash left. Those that could not be brought there.
 ///
-/// A session that cannot be brought there stays in the spool for the next time: one bad file must not keep a server from
-/// starting.
-pub(crate) async fn recover(shelf: &Shelf, spool: &Spool) -> Result<(), StoreError> {
-    let mut kept = HashSet::new();
-    let mut recovered = 0;
-    for id in spool.committed()? {
-        let session = spool.session(&id).and_then(|content| {
-            serde_json::from_slice::<SessionFile>(&content)
-                .map_err(|error| StoreError::damaged(spool.file(&id, Part::Session), &error))
-        });
-        let published = match session {
-            Ok(session) => publish(shelf, &session).await,
-            Err(error) => Err(error),
-        };
-        match published {
+/// A session that cannot be brought there stays in the spool for later: one bad file must not keep a server from starting, and
+/// neither must a shelf that does not answer.
+pub(crate) async fn recover(shelf: &Shelf, spool: &Spool) -> Result<Waiting, StoreError> {
+    let committed = spool.committed()?;
+    let (mut kept, mut recovered, mut is_reachable) = (HashSet::new(), 0, true);
+    for id in committed {
+        if !is_reachable {
+            kept.insert(id);
+            continue;
+        }
+        match publish_spooled(shelf, spool, &id).await {
             Ok(()) => recovered += 1,
             Err(error) => {
                 tracing::warn!(event = "session_not_recovered", session_id = %id, %error, "a finished session stays in the spool");
+                is_reachable = !matches!(error, StoreError::Unreachable { .. });
                 kept.insert(id);
             }
         }
@@ -91,7 +149,33 @@ pub(crate) async fn recover(shelf: &Shelf, spool: &Spool) -> Result<(), StoreErr
     if recovered + removed > 0 {
         tracing::info!(event = "archive_recovered", recovered, removed, "cleared up after a crash");
     }
-    Ok(())
+    Ok(Waiting(Mutex::new(kept.into_iter().collect())))
+}
+
+/// Offers the shelf what waits, until the archive is gone.
+pub(crate) async fn catch_up_now_and_then(shared: Weak<Shared>, pause: Duration) {
+    loop {
+        time::sleep(pause).await;
+        let Some(shared) = shared.upgrade() else { return };
+        catch_up(&shared).await;
+    }
+}
+
+/// Stops at the first sign that the shelf does not answer.
+async fn catch_up(shared: &Shared) {
+    let mut last = None;
+    while let Some(id) = shared.waiting.after(last.as_ref()) {
+        match publish_spooled(&shared.shelf, &shared.spool, &id).await {
+            Ok(()) => {
+                shared.waiting.remove(&id);
+                tracing::info!(event = "session_caught_up", session_id = %id, "a session that waited is on the shelf");
+            }
+            Err(StoreError::Unreachable { .. }) => return,
+            // It was told when it was postponed.
+            Err(_) => {}
+        }
+        last = Some(id);
+    }
 }
 
 /// What is written to the disk.

@@ -5,9 +5,8 @@ use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use object_store::path::Path as Key;
 
 use crate::{
-    Archive, Page, StoreError,
+    Page, Shelf, StoreError,
     place::{Minute, Place, TenantFolder},
-    shelf::Shelf,
 };
 
 /// The longest page.
@@ -16,21 +15,20 @@ const LONGEST_PAGE: usize = 100;
 /// Records read at once.
 const READ_AHEAD: usize = 8;
 
-impl Archive {
+impl Shelf {
     /// Up to `limit` sessions, 1 to 100: those before the one that the cursor names, or the newest.
     ///
     /// Reads the names of the tenant's days, of the minutes of the days that the page touches and of the sessions of those
     /// minutes, and the records that the page shows.
     ///
     /// # Errors
-    /// Any error of the disk. A record that is damaged is left out and logged.
+    /// Any error of the storage. A record that is damaged is left out and logged.
     pub async fn list(&self, tenant: &str, limit: usize, cursor: Option<&SessionId>) -> Result<Page, StoreError> {
-        let shared = &*self.shared;
         let limit = limit.clamp(1, LONGEST_PAGE);
         let folder = TenantFolder::of(tenant);
         let cursor = cursor.map(|id| Place::of(folder.clone(), id));
-        let places = places_before(&shared.shelf, &folder, cursor.as_ref());
-        let read = |place: Result<Place, StoreError>| async move { shared.summary(tenant, &place?).await };
+        let places = places_before(self, &folder, cursor.as_ref());
+        let read = |place: Result<Place, StoreError>| async move { self.summary(tenant, &place?).await };
         let mut records = std::pin::pin!(places.map(read).buffered(READ_AHEAD));
         let mut sessions = Vec::with_capacity(limit);
         while let Some(record) = records.next().await {

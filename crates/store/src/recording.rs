@@ -43,8 +43,8 @@ impl Recording {
     ///
     /// # Errors
     /// [`StoreError::Overloaded`] when too much waits for the disk already; nothing is kept then. [`StoreError::TooSlow`]
-    /// when the disk takes too long; the session may still be kept. Any other error of the disk: the session is not kept,
-    /// or is when the archive is opened again.
+    /// when it takes too long; the session may still be kept. [`StoreError::Postponed`] when the shelf cannot be given it now:
+    /// it will be. Any other error of the disk: the session is not kept, or is when the archive is opened again.
     pub async fn finish(self, record: SessionRecord) -> Result<SessionSummary, StoreError> {
         let Self { shared, start, tape, open } = self;
         let (session, transcript) = SessionFile::new(start, record);
@@ -64,7 +64,10 @@ impl Recording {
             async move {
                 let kept = finished.keep(&shared).await;
                 drop((room, open));
-                if let Err(Err(error)) = tell.send(kept) {
+                // What was postponed was told, and is kept.
+                if let Err(Err(error)) = tell.send(kept)
+                    && !matches!(error, StoreError::Postponed(_))
+                {
                     tracing::warn!(event = "session_not_kept", %error, "a session was not kept, and nobody waited for it");
                 }
             }

@@ -1,27 +1,40 @@
-//! The object store, in the few operations that the archive needs.
+//! The shelf: finished sessions, in a folder or in a bucket.
 //!
-//! Whatever has content is moved in from the spool whole; nothing is ever written in place.
+//! Who only reads and deletes needs nothing else, and any number of processes may. Whatever has content comes from the spool of
+//! an [`Archive`](crate::Archive) whole; nothing is ever written in place.
 
 use std::{
-    path::PathBuf,
+    fs,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    time::SystemTime,
 };
 
-use bytes::Bytes;
-use futures_util::{StreamExt, TryStreamExt, stream::BoxStream};
-use object_store::{ObjectStore, ObjectStoreExt, local::LocalFileSystem, path::Path as Key};
-use tokio::sync::RwLock;
+use bytes::{Bytes, BytesMut};
+use dalston_protocol::SessionId;
+use futures_util::stream::BoxStream;
+use object_store::{ObjectStoreExt, path::Path as Key};
+use serde::de::DeserializeOwned;
+use tokio::{fs::File, io::AsyncReadExt, sync::RwLock};
 
-use crate::{StoreError, spool::Spool};
+use crate::{
+    Location, SessionSummary, StoreError, StoredSession, Transcript,
+    artifacts::{PIECE, Upload},
+    place::{Place, TenantFolder},
+    session::SessionFile,
+    spool::{Part, Spool},
+    storage::Storage,
+};
 
 /// A kept WAV file on its way out.
 pub struct AudioStream {
     /// The whole length.
     pub bytes: u64,
-    /// The file, in pieces. It stays readable to its end even if the session is deleted meanwhile.
+    /// The file, in pieces. It stays readable to its end even if the session is deleted meanwhile, unless the connection to a
+    /// bucket breaks.
     pub stream: BoxStream<'static, Result<Bytes, StoreError>>,
 }
 
@@ -31,11 +44,16 @@ impl std::fmt::Debug for AudioStream {
     }
 }
 
-/// The store and where it stands.
-#[derive(Debug)]
-pub(crate) struct Shelf {
-    root: PathBuf,
-    store: Arc<dyn ObjectStore>,
+/// Finished sessions. Cheap to clone; all clones are one shelf.
+#[derive(Debug, Clone)]
+pub struct Shelf {
+    storage: Storage,
+    neighbour: Option<Arc<Neighbour>>,
+}
+
+/// That the spool lies in the same folder, which no other process has open: files are moved in from there.
+#[derive(Debug, Default)]
+struct Neighbour {
     /// Removing the last file of a folder removes the folder, and must not do so between the making of it for a new file and
     /// the move of that file: whoever moves reads, whoever removes writes.
     folders: RwLock<()>,
@@ -44,81 +62,147 @@ pub(crate) struct Shelf {
 }
 
 impl Shelf {
-    /// A folder that exists.
-    pub(crate) fn local(root: PathBuf) -> Result<Self, StoreError> {
-        // Folders that hold nothing any more would have to be looked through by every list.
-        let store = LocalFileSystem::new_with_prefix(&root)
-            .map_err(|error| StoreError::of_object(&root, error))?
-            .with_automatic_cleanup(true);
-        Ok(Self { root, store: Arc::new(store), folders: RwLock::default(), notes: AtomicU64::new(0) })
+    /// The shelf at this location. A folder is made if need be, for this user alone; a bucket must be there.
+    ///
+    /// # Errors
+    /// As [`Artifacts::at`](crate::Artifacts::at).
+    pub async fn at(location: &Location) -> Result<Self, StoreError> {
+        Ok(Self { storage: Storage::at(location).await?.tidy()?, neighbour: None })
     }
 
-    /// Where an object stands, for messages.
-    pub(crate) fn path(&self, key: &Key) -> PathBuf {
-        self.root.join(key.as_ref())
+    /// In a folder that this process has to itself, beside the spool.
+    pub(crate) fn beside_spool(root: &Path) -> Result<Self, StoreError> {
+        Ok(Self { storage: Storage::folder(root, true)?, neighbour: Some(Arc::default()) })
     }
 
-    /// Moves a file of the spool to its place. Doing it again after it was done does nothing.
-    pub(crate) async fn adopt(&self, spooled: &Key, key: &Key) -> Result<(), StoreError> {
-        let _folders = self.folders.read().await;
-        match self.store.rename(spooled, key).await {
-            Err(object_store::Error::NotFound { .. }) if self.store.head(key).await.is_ok() => Ok(()),
-            moved => moved.map_err(|error| self.error(key, error)),
+    /// A kept session of this tenant.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`], or any error of the storage.
+    pub async fn get(&self, tenant: &str, id: &SessionId) -> Result<Option<StoredSession>, StoreError> {
+        let place = Place::of(TenantFolder::of(tenant), id);
+        let Some(summary) = self.summary(tenant, &place).await? else { return Ok(None) };
+        let transcript: Option<Transcript> = self.parsed(&place.transcript()).await?;
+        // Deleted in between.
+        Ok(transcript.map(|transcript| StoredSession { summary, transcript }))
+    }
+
+    /// The WAV file of a kept session of this tenant, if it has one.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`], or any error of the storage.
+    pub async fn audio(&self, tenant: &str, id: &SessionId) -> Result<Option<AudioStream>, StoreError> {
+        let place = Place::of(TenantFolder::of(tenant), id);
+        match self.summary(tenant, &place).await? {
+            Some(summary) if summary.has_audio() => self.stream(&place.audio()).await,
+            _ => Ok(None),
         }
     }
 
-    /// Makes an empty object. Not in its place at once either: a local store that is killed while it writes leaves a
-    /// remainder beside the object, and in the spool that is cleared away.
-    pub(crate) async fn note(&self, key: &Key) -> Result<(), StoreError> {
-        let spooled = Spool::note_key(self.notes.fetch_add(1, Ordering::Relaxed));
-        self.store.put(&spooled, Bytes::new().into()).await.map_err(|error| self.error(&spooled, error))?;
-        self.adopt(&spooled, key).await
+    /// What ran, if this tenant may see it.
+    pub(crate) async fn summary(&self, tenant: &str, place: &Place) -> Result<Option<SessionSummary>, StoreError> {
+        let session: Option<SessionFile> = self.parsed(&place.session()).await?;
+        let now = SystemTime::now();
+        let shown = session.filter(|session| &*session.tenant == tenant && !session.summary.is_expired(now));
+        Ok(shown.map(|session| session.summary))
     }
 
-    /// The whole of a small object, if it is there.
-    pub(crate) async fn read(&self, key: &Key) -> Result<Option<Bytes>, StoreError> {
-        let Some(found) = self.found(key, self.store.get(key).await)? else { return Ok(None) };
-        self.found(key, found.bytes().await)
+    /// Brings a file of the spool to its place. Doing it again after it was done does nothing. Whether it is there now: when
+    /// neither place has it, it was brought there before and then removed.
+    pub(crate) async fn adopt(&self, spool: &Spool, id: &SessionId, part: Part, key: &Key) -> Result<bool, StoreError> {
+        match &self.neighbour {
+            Some(neighbour) => {
+                let _folders = neighbour.folders.read().await;
+                self.move_in(&Spool::key(id, part), key).await.map(|()| true)
+            }
+            None => self.carry_in(&spool.file(id, part), key).await,
+        }
+    }
+
+    async fn move_in(&self, spooled: &Key, key: &Key) -> Result<(), StoreError> {
+        match self.storage.store.rename(spooled, key).await {
+            Err(object_store::Error::NotFound { .. }) if self.storage.has(key).await? => Ok(()),
+            moved => moved.map_err(|error| self.storage.error(key, error)),
+        }
+    }
+
+    async fn carry_in(&self, spooled: &Path, key: &Key) -> Result<bool, StoreError> {
+        let wrong = |error| StoreError::at(spooled, error);
+        let mut file = match File::open(spooled).await {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return self.storage.has(key).await,
+            Err(error) => return Err(wrong(error)),
+        };
+        let mut upload = Upload::begin(self.storage.clone(), key.to_string(), key.clone(), u64::MAX).await?;
+        loop {
+            let mut piece = BytesMut::with_capacity(PIECE);
+            if file.read_buf(&mut piece).await.map_err(wrong)? == 0 {
+                break;
+            }
+            upload.write(piece.freeze()).await?;
+        }
+        upload.finish().await?;
+        fs::remove_file(spooled).map_err(wrong)?;
+        Ok(true)
+    }
+
+    /// Makes an empty object. Not in its place at once either: a folder's store that is killed while it writes leaves a
+    /// remainder beside the object, and in the spool that is cleared away.
+    pub(crate) async fn note(&self, key: &Key) -> Result<(), StoreError> {
+        let Some(neighbour) = &self.neighbour else { return self.storage.put(key, Bytes::new()).await };
+        let spooled = Spool::note_key(neighbour.notes.fetch_add(1, Ordering::Relaxed));
+        let put = self.storage.store.put(&spooled, Bytes::new().into()).await;
+        put.map_err(|error| self.storage.error(&spooled, error))?;
+        let _folders = neighbour.folders.read().await;
+        self.move_in(&spooled, key).await
     }
 
     /// A large object in pieces, if it is there.
-    pub(crate) async fn stream(&self, key: &Key) -> Result<Option<AudioStream>, StoreError> {
-        let Some(found) = self.found(key, self.store.get(key).await)? else { return Ok(None) };
-        let (bytes, path) = (found.meta.size, self.path(key));
-        let stream = found.into_stream().map_err(move |error| StoreError::of_object(&path, error)).boxed();
-        Ok(Some(AudioStream { bytes, stream }))
+    async fn stream(&self, key: &Key) -> Result<Option<AudioStream>, StoreError> {
+        let found = self.storage.open(key).await?;
+        Ok(found.map(|found| AudioStream { bytes: found.meta.size, stream: self.storage.pieces(found) }))
     }
 
     /// Whether it was there.
     pub(crate) async fn remove(&self, key: &Key) -> Result<bool, StoreError> {
-        let _folders = self.folders.write().await;
-        Ok(self.found(key, self.store.delete(key).await)?.is_some())
+        let _folders = self.removing().await;
+        self.storage.remove(key).await
     }
 
-    /// The names of the folders in a folder, last first.
+    /// Sees to it that it is not there.
+    pub(crate) async fn clear(&self, key: &Key) -> Result<(), StoreError> {
+        let _folders = self.removing().await;
+        self.storage.clear(key).await.map(drop)
+    }
+
+    async fn removing(&self) -> Option<tokio::sync::RwLockWriteGuard<'_, ()>> {
+        match &self.neighbour {
+            Some(neighbour) => Some(neighbour.folders.write().await),
+            None => None,
+        }
+    }
+
+    /// The names of what is in a folder, last first.
     pub(crate) async fn folders(&self, folder: &Key) -> Result<Vec<String>, StoreError> {
-        let listed = self.store.list_with_delimiter(Some(folder)).await.map_err(|error| self.error(folder, error))?;
-        let mut names: Vec<String> =
-            listed.common_prefixes.iter().filter_map(|key| Some(key.filename()?.to_owned())).collect();
+        let mut names = self.storage.names(folder).await?;
         names.sort_unstable_by(|a, b| b.cmp(a));
         Ok(names)
     }
 
     /// Every object below a folder, in no order.
     pub(crate) fn below<'a>(&'a self, folder: &'a Key) -> BoxStream<'a, Result<Key, StoreError>> {
-        let listed = self.store.list(Some(folder));
-        listed.map(|meta| meta.map(|meta| meta.location).map_err(|error| self.error(folder, error))).boxed()
+        use futures_util::{StreamExt, TryStreamExt};
+        self.storage.below(folder).map_ok(|found| found.location).boxed()
     }
 
-    fn found<T>(&self, key: &Key, result: object_store::Result<T>) -> Result<Option<T>, StoreError> {
-        match result {
-            Ok(value) => Ok(Some(value)),
-            Err(object_store::Error::NotFound { .. }) => Ok(None),
-            Err(error) => Err(self.error(key, error)),
-        }
+    async fn parsed<T: DeserializeOwned>(&self, key: &Key) -> Result<Option<T>, StoreError> {
+        let Some(found) = self.storage.open(key).await? else { return Ok(None) };
+        let content = found.bytes().await.map_err(|error| self.storage.error(key, error))?;
+        let parsed = serde_json::from_slice(&content);
+        parsed.map(Some).map_err(|error| StoreError::damaged(self.path(key), &error))
     }
 
-    fn error(&self, key: &Key, error: object_store::Error) -> StoreError {
-        StoreError::of_object(&self.path(key), error)
+    fn path(&self, key: &Key) -> PathBuf {
+        self.storage.path(key)
     }
 }

@@ -3,6 +3,8 @@
 //! A session with an end has a note under the minute of that end, made before the session was. A sweep looks at the notes of
 //! past minutes only, and needs to open no record. Whoever deletes a session before its time first makes a note under the
 //! present minute, so that the next sweep finishes what a crash left half done.
+//!
+//! Any process may sweep, and several at once: what one finds gone, another has removed. Each may count it then.
 
 use std::time::SystemTime;
 
@@ -10,24 +12,23 @@ use dalston_protocol::SessionId;
 use futures_util::StreamExt;
 
 use crate::{
-    Archive, StoreError,
+    Shelf, StoreError,
     place::{self, Minute, Place, TenantFolder},
 };
 
-impl Archive {
+impl Shelf {
     /// Deletes a kept session of this tenant. Whether there was one. From the beginning of the deletion it is not found.
     ///
     /// # Errors
-    /// Any error of the disk; a sweep of a later minute then finishes it.
+    /// Any error of the storage; a sweep of a later minute then finishes it.
     pub async fn delete(&self, tenant: &str, id: &SessionId) -> Result<bool, StoreError> {
-        let shelf = &self.shared.shelf;
         let place = Place::of(TenantFolder::of(tenant), id);
-        let Some(summary) = self.shared.summary(tenant, &place).await? else { return Ok(false) };
+        let Some(summary) = self.summary(tenant, &place).await? else { return Ok(false) };
         let now = place.expiry(SystemTime::now());
-        shelf.note(&now).await?;
-        let deleted = self.remove(&place).await?;
+        self.note(&now).await?;
+        let deleted = self.remove_session(&place).await?;
         for note in summary.expires_at.map(|at| place.expiry(at)).iter().chain([&now]) {
-            shelf.remove(note).await?;
+            self.clear(note).await?;
         }
         Ok(deleted)
     }
@@ -35,33 +36,32 @@ impl Archive {
     /// Deletes what expired before the minute of `now`. The number of sessions deleted.
     ///
     /// # Errors
-    /// The first error of the disk. It does not stop the others from being deleted, and its session's turn comes again with
+    /// The first error of the storage. It does not stop the others from being deleted, and its session's turn comes again with
     /// the next sweep.
     pub async fn sweep(&self, now: SystemTime) -> Result<usize, StoreError> {
-        let shelf = &self.shared.shelf;
         let current = Minute::of(now);
         let (mut swept, mut failure) = (0, None);
-        for day in shelf.folders(&place::expiries(&[])).await? {
+        for day in self.folders(&place::expiries(&[])).await? {
             if day.as_str() > current.day() {
                 continue;
             }
-            for minute in shelf.folders(&place::expiries(&[&day])).await? {
+            for minute in self.folders(&place::expiries(&[&day])).await? {
                 if Minute::new(&day, &minute) >= current {
                     continue;
                 }
                 let folder = place::expiries(&[&day, &minute]);
-                let mut notes = shelf.below(&folder);
+                let mut notes = self.below(&folder);
                 while let Some(note) = notes.next().await {
                     let note = note?;
                     let Some(place) = Place::of_expiry(&note) else { continue };
-                    match self.remove(&place).await {
+                    match self.remove_session(&place).await {
                         Ok(was_there) => swept += usize::from(was_there),
                         Err(error) => {
                             failure.get_or_insert(error);
                             continue;
                         }
                     }
-                    shelf.remove(&note).await?;
+                    self.clear(&note).await?;
                 }
             }
         }
@@ -69,11 +69,10 @@ impl Archive {
     }
 
     /// Whether there was a session. Also finishes a deletion that was interrupted.
-    async fn remove(&self, place: &Place) -> Result<bool, StoreError> {
-        let shelf = &self.shared.shelf;
-        let was_there = shelf.remove(&place.session()).await?;
-        shelf.remove(&place.transcript()).await?;
-        shelf.remove(&place.audio()).await?;
+    async fn remove_session(&self, place: &Place) -> Result<bool, StoreError> {
+        let was_there = self.remove(&place.session()).await?;
+        self.clear(&place.transcript()).await?;
+        self.clear(&place.audio()).await?;
         Ok(was_there)
     }
 }

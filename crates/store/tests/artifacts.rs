@@ -11,7 +11,8 @@ use std::{
 use bytes::Bytes;
 use dalston_store::{
     Artifacts, StoreError,
-    artifacts::{PIECE, Stored},
+    artifacts::{PART, PIECE, Stored},
+    testing::S3Server,
 };
 use futures_util::TryStreamExt;
 use tempfile::TempDir;
@@ -22,6 +23,37 @@ const ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f2001
 fn artifacts() -> (Artifacts, TempDir) {
     let folder = tempfile::tempdir().unwrap();
     (Artifacts::local(folder.path()).unwrap(), folder)
+}
+
+/// Artifacts, what they lie in, and how to tell what is half written there.
+struct Kept {
+    kind: &'static str,
+    artifacts: Artifacts,
+    folder: TempDir,
+    _server: Option<S3Server>,
+}
+
+impl Kept {
+    fn half_written(&self) -> Vec<PathBuf> {
+        let is_half = |path: &PathBuf| {
+            let text = path.to_str().unwrap();
+            text.contains("/incoming/") || text.contains(".upload")
+        };
+        files(self.folder.path()).into_iter().filter(is_half).collect()
+    }
+}
+
+/// A folder, a bucket, and a part of a bucket: what is promised holds for each.
+async fn all_kinds() -> Vec<Kept> {
+    let (artifacts, folder) = artifacts();
+    let mut kinds = vec![Kept { kind: "folder", artifacts, folder, _server: None }];
+    for (kind, prefix) in [("bucket", ""), ("prefix", "some/where")] {
+        let folder = tempfile::tempdir().unwrap();
+        let server = S3Server::start(folder.path()).unwrap();
+        let artifacts = Artifacts::at(&server.location(prefix)).await.unwrap();
+        kinds.push(Kept { kind, artifacts, folder, _server: Some(server) });
+    }
+    kinds
 }
 
 /// All files below a folder.
@@ -42,83 +74,91 @@ fn noise(bytes: usize) -> Vec<u8> {
 
 #[tokio::test]
 async fn what_is_written_in_pieces_comes_back_whole() {
-    let (artifacts, folder) = artifacts();
-    let audio = noise(3 * PIECE + 12_345);
-    let mut upload = artifacts.writer("jobs/job_1/source", u64::MAX).await.unwrap();
-    for piece in audio.chunks(70_001) {
-        upload.write(Bytes::copy_from_slice(piece)).await.unwrap();
-    }
-    let stored = upload.finish().await.unwrap();
-    assert_eq!(stored.bytes, audio.len() as u64);
+    for kept in all_kinds().await {
+        let (artifacts, kind) = (&kept.artifacts, kept.kind);
+        let audio = noise(2 * PART + 12_345);
+        let mut upload = artifacts.writer("jobs/job_1/source", u64::MAX).await.unwrap();
+        for piece in audio.chunks(70_001) {
+            upload.write(Bytes::copy_from_slice(piece)).await.unwrap();
+        }
+        let stored = upload.finish().await.unwrap();
+        assert_eq!(stored.bytes, audio.len() as u64);
 
-    assert_eq!(artifacts.get("jobs/job_1/source", u64::MAX).await.unwrap(), audio);
-    let (bytes, stream) = artifacts.stream("jobs/job_1/source").await.unwrap();
-    let pieces: Vec<Bytes> = stream.try_collect().await.unwrap();
-    assert_eq!((bytes, pieces.concat()), (stored.bytes, audio.clone()));
-    assert!(pieces.iter().all(|piece| piece.len() <= PIECE), "memory does not grow with the artifact");
-    let file = folder.path().join("copy");
-    assert_eq!(artifacts.fetch("jobs/job_1/source", &file).await.unwrap(), stored.bytes);
-    assert_eq!(fs::read(&file).unwrap(), audio);
-    assert_eq!(artifacts.put_file("jobs/job_1/prepare/1/audio.wav", &file).await.unwrap(), stored);
-    assert_eq!(artifacts.get("jobs/job_1/prepare/1/audio.wav", u64::MAX).await.unwrap(), audio);
+        assert_eq!(artifacts.get("jobs/job_1/source", u64::MAX).await.unwrap(), audio);
+        let (bytes, stream) = artifacts.stream("jobs/job_1/source").await.unwrap();
+        let pieces: Vec<Bytes> = stream.try_collect().await.unwrap();
+        assert_eq!((bytes, pieces.concat()), (stored.bytes, audio.clone()));
+        assert!(pieces.iter().all(|piece| piece.len() <= PIECE), "{kind}: memory does not grow with the artifact");
+        let file = kept.folder.path().join("copy");
+        assert_eq!(artifacts.fetch("jobs/job_1/source", &file).await.unwrap(), stored.bytes);
+        assert_eq!(fs::read(&file).unwrap(), audio);
+        assert_eq!(artifacts.put_file("jobs/job_1/prepare/1/audio.wav", &file).await.unwrap(), stored);
+        assert_eq!(artifacts.get("jobs/job_1/prepare/1/audio.wav", u64::MAX).await.unwrap(), audio);
+    }
 }
 
 #[tokio::test]
 async fn the_checksum_is_that_of_what_was_written() {
-    let (artifacts, _folder) = artifacts();
-    assert_eq!(artifacts.put("a/abc", "abc").await.unwrap(), Stored { bytes: 3, sha256: ABC.into() });
-    let mut upload = artifacts.writer("a/in_pieces", 3).await.unwrap();
-    for piece in ["a", "", "bc"] {
-        upload.write(piece.into()).await.unwrap();
+    for kept in all_kinds().await {
+        let artifacts = &kept.artifacts;
+        assert_eq!(artifacts.put("a/abc", "abc").await.unwrap(), Stored { bytes: 3, sha256: ABC.into() });
+        let mut upload = artifacts.writer("a/in_pieces", 3).await.unwrap();
+        for piece in ["a", "", "bc"] {
+            upload.write(piece.into()).await.unwrap();
+        }
+        assert_eq!(upload.finish().await.unwrap().sha256, ABC);
+        assert_eq!(artifacts.put("a/empty", "").await.unwrap().bytes, 0);
+        assert_eq!(artifacts.get("a/empty", 0).await.unwrap(), "");
     }
-    assert_eq!(upload.finish().await.unwrap().sha256, ABC);
-    assert_eq!(artifacts.put("a/empty", "").await.unwrap().bytes, 0);
-    assert_eq!(artifacts.get("a/empty", 0).await.unwrap(), "");
 }
 
 #[tokio::test]
 async fn an_artifact_is_not_seen_before_it_is_finished() {
-    let (artifacts, folder) = artifacts();
-    for way_out in ["dropped", "aborted", "finished"] {
-        let key = format!("jobs/job_1/{way_out}");
-        let mut upload = artifacts.writer(&key, u64::MAX).await.unwrap();
-        upload.write(noise(2 * PIECE).into()).await.unwrap();
-        assert!(matches!(artifacts.get(&key, u64::MAX).await, Err(StoreError::NoArtifact { .. })));
-        assert_eq!(artifacts.list("jobs/job_1").await.unwrap(), []);
-        match way_out {
-            "dropped" => drop(upload),
-            "aborted" => upload.abort().await.unwrap(),
-            _ => drop(upload.finish().await.unwrap()),
+    for kept in all_kinds().await {
+        let (artifacts, kind) = (&kept.artifacts, kept.kind);
+        for way_out in ["dropped", "aborted", "finished"] {
+            let key = format!("jobs/job_1/{way_out}");
+            let mut upload = artifacts.writer(&key, u64::MAX).await.unwrap();
+            upload.write(noise(PART + PIECE).into()).await.unwrap();
+            assert!(matches!(artifacts.get(&key, u64::MAX).await, Err(StoreError::NoArtifact { .. })));
+            assert_eq!(artifacts.list("jobs/job_1").await.unwrap(), []);
+            match way_out {
+                "dropped" => drop(upload),
+                "aborted" => upload.abort().await.unwrap(),
+                _ => drop(upload.finish().await.unwrap()),
+            }
         }
+        let listed = artifacts.list("jobs/job_1").await.unwrap();
+        assert_eq!(listed, [("jobs/job_1/finished".into(), (PART + PIECE) as u64)], "{kind}");
+        // An upload that is dropped removes its file in the background.
+        let cleared = async {
+            while !kept.half_written().is_empty() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), cleared).await.unwrap_or_else(|_| panic!("{kind}"));
     }
-    let listed = artifacts.list("jobs/job_1").await.unwrap();
-    assert_eq!(listed, [("jobs/job_1/finished".into(), 2 * PIECE as u64)]);
-    // An upload that is dropped removes its file in the background.
-    let cleared = async {
-        while !files(&folder.path().join("incoming")).is_empty() {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(10), cleared).await.unwrap();
 }
 
 #[tokio::test]
 async fn what_is_too_large_is_refused_and_leaves_nothing() {
-    let (artifacts, folder) = artifacts();
-    let mut upload = artifacts.writer("jobs/job_1/source", 10).await.unwrap();
-    upload.write("12345".into()).await.unwrap();
-    upload.write("67890".into()).await.unwrap();
-    let error = upload.write("1".into()).await.unwrap_err();
-    assert!(matches!(error, StoreError::TooLarge { limit: 10, .. }), "{error}");
-    let error = upload.finish().await.unwrap_err();
-    assert!(matches!(error, StoreError::TooLarge { limit: 10, .. }), "{error}");
-    assert_eq!(artifacts.list("jobs").await.unwrap(), []);
-    assert!(!folder.path().join("jobs").exists());
+    for kept in all_kinds().await {
+        let (artifacts, kind) = (&kept.artifacts, kept.kind);
+        let mut upload = artifacts.writer("jobs/job_1/source", 10).await.unwrap();
+        upload.write("12345".into()).await.unwrap();
+        upload.write("67890".into()).await.unwrap();
+        let error = upload.write("1".into()).await.unwrap_err();
+        assert!(matches!(error, StoreError::TooLarge { limit: 10, .. }), "{error}");
+        let error = upload.finish().await.unwrap_err();
+        assert!(matches!(error, StoreError::TooLarge { limit: 10, .. }), "{error}");
+        assert_eq!(artifacts.list("jobs").await.unwrap(), []);
+        assert!(kind != "folder" || !kept.folder.path().join("jobs").exists(), "{kind}");
 
-    artifacts.put("jobs/job_1/source", "1234567890").await.unwrap();
-    let error = artifacts.get("jobs/job_1/source", 9).await.unwrap_err();
-    assert!(matches!(error, StoreError::TooLarge { limit: 9, .. }), "{error}");
-    assert_eq!(artifacts.get("jobs/job_1/source", 10).await.unwrap(), "1234567890");
+        artifacts.put("jobs/job_1/source", "1234567890").await.unwrap();
+        let error = artifacts.get("jobs/job_1/source", 9).await.unwrap_err();
+        assert!(matches!(error, StoreError::TooLarge { limit: 9, .. }), "{error}");
+        assert_eq!(artifacts.get("jobs/job_1/source", 10).await.unwrap(), "1234567890");
+    }
 }
 
 #[tokio::test]
@@ -138,27 +178,31 @@ async fn keys_lead_nowhere_else() {
 
 #[tokio::test]
 async fn a_prefix_is_removed_and_its_neighbours_are_not() {
-    let (artifacts, folder) = artifacts();
-    for key in ["jobs/job_1/source", "jobs/job_1/prepare/1/audio.wav", "jobs/job_12/source"] {
-        artifacts.put(key, "x").await.unwrap();
+    for kept in all_kinds().await {
+        let (artifacts, kind) = (&kept.artifacts, kept.kind);
+        for key in ["jobs/job_1/source", "jobs/job_1/prepare/1/audio.wav", "jobs/job_12/source"] {
+            artifacts.put(key, "x").await.unwrap();
+        }
+        let (_, stream) = artifacts.stream("jobs/job_1/source").await.unwrap();
+        assert_eq!(artifacts.remove("jobs/job_1").await.unwrap(), 2);
+        assert_eq!(artifacts.list("jobs").await.unwrap(), [("jobs/job_12/source".into(), 1)]);
+        assert!(!kept.folder.path().join("jobs/job_1").exists(), "{kind}");
+        assert_eq!(artifacts.remove("jobs/job_1").await.unwrap(), 0);
+        assert_eq!(stream.try_collect::<Vec<_>>().await.unwrap().concat(), b"x", "{kind}: who reads goes on");
+        assert_eq!(artifacts.remove("jobs/job_12/source").await.unwrap(), 1);
+        assert_eq!(artifacts.list("jobs").await.unwrap(), []);
+        artifacts.put("jobs/job_1/source", "again").await.unwrap();
     }
-    let (_, stream) = artifacts.stream("jobs/job_1/source").await.unwrap();
-    assert_eq!(artifacts.remove("jobs/job_1").await.unwrap(), 2);
-    assert_eq!(artifacts.list("jobs").await.unwrap(), [("jobs/job_12/source".into(), 1)]);
-    assert!(!folder.path().join("jobs/job_1").exists());
-    assert_eq!(artifacts.remove("jobs/job_1").await.unwrap(), 0);
-    assert_eq!(stream.try_collect::<Vec<_>>().await.unwrap().concat(), b"x", "who reads goes on");
-    assert_eq!(artifacts.remove("jobs/job_12/source").await.unwrap(), 1);
-    assert_eq!(artifacts.list("jobs").await.unwrap(), []);
-    artifacts.put("jobs/job_1/source", "again").await.unwrap();
 }
 
 #[tokio::test]
 async fn writing_again_replaces_the_whole() {
-    let (artifacts, _folder) = artifacts();
-    for content in ["a longer one", "short"] {
-        artifacts.put("a", content).await.unwrap();
-        assert_eq!(artifacts.get("a", 100).await.unwrap(), content);
+    for kept in all_kinds().await {
+        let artifacts = &kept.artifacts;
+        for content in ["a longer one", "short"] {
+            artifacts.put("a", content).await.unwrap();
+            assert_eq!(artifacts.get("a", 100).await.unwrap(), content);
+        }
     }
 }
 
@@ -179,14 +223,16 @@ async fn remains_of_killed_processes_are_cleared_and_uploads_under_way_are_not()
 
 #[tokio::test]
 async fn names_are_those_that_come_next() {
-    let (artifacts, _folder) = artifacts();
-    for key in ["jobs/b/source", "jobs/a/prepare/1/audio.wav", "jobs/a/source", "jobs/c", "other/d"] {
-        artifacts.put(key, "x").await.unwrap();
+    for kept in all_kinds().await {
+        let artifacts = &kept.artifacts;
+        for key in ["jobs/b/source", "jobs/a/prepare/1/audio.wav", "jobs/a/source", "jobs/c", "other/d"] {
+            artifacts.put(key, "x").await.unwrap();
+        }
+        let mut names = artifacts.names("jobs").await.unwrap();
+        names.sort();
+        assert_eq!(names, ["a", "b", "c"]);
+        assert_eq!(artifacts.names("nothing").await.unwrap(), Vec::<String>::new());
     }
-    let mut names = artifacts.names("jobs").await.unwrap();
-    names.sort();
-    assert_eq!(names, ["a", "b", "c"]);
-    assert_eq!(artifacts.names("nothing").await.unwrap(), Vec::<String>::new());
 }
 
 #[tokio::test]

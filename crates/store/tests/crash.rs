@@ -13,7 +13,7 @@ use std::{
 };
 
 use dalston_protocol::{SessionId, realtime::Retention};
-use dalston_store::{Archive, Limits};
+use dalston_store::{Archive, Limits, testing::S3Server};
 use support::{DAY, Fixture, TENANT, all, files, ids, said, start, start_with_audio, wav};
 
 const AUDIO: usize = 80_000;
@@ -100,11 +100,20 @@ async fn a_committed_session_that_cannot_be_read_stays_and_keeps_nobody_out() {
 }
 
 const CHILD: &str = "DALSTON_STORE_TEST_CHILD";
+const SHELF: &str = "DALSTON_STORE_TEST_SHELF";
+
+/// The archive of the child: with a shelf elsewhere, if it was told of one.
+async fn archive_of_child(root: &Path) -> Archive {
+    match env::var(SHELF) {
+        Ok(url) => Archive::with_shelf(root, &url.parse().unwrap(), Limits::default()).await.unwrap(),
+        Err(_) => Archive::open(root, Limits::default()).await.unwrap(),
+    }
+}
 
 /// The child: keeps and deletes sessions for ever, and says each one that it was told is kept or deleted.
 #[tokio::main]
 async fn keep_until_killed(root: &Path) {
-    let archive = Archive::open(root, Limits::default()).await.unwrap();
+    let archive = archive_of_child(root).await;
     let mut workers = tokio::task::JoinSet::new();
     for retention in [Retention::Forever, Retention::Days(30), Retention::Forever, Retention::Days(1)] {
         let archive = archive.clone();
@@ -124,13 +133,13 @@ async fn keep_until_killed(root: &Path) {
 }
 
 /// Runs the child until it has said so many lines, kills it where it stands, and returns what it said.
-fn killed_after(lines: usize, root: &Path) -> Vec<(String, SessionId)> {
-    let mut child = Command::new(env::current_exe().unwrap())
-        .args(["--exact", "what_was_said_to_be_kept_survives_a_kill_at_any_moment", "--nocapture"])
-        .env(CHILD, root)
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+fn killed_after(lines: usize, root: &Path, server: Option<&S3Server>) -> Vec<(String, SessionId)> {
+    let mut child = Command::new(env::current_exe().unwrap());
+    child.args(["--exact", "what_was_said_to_be_kept_survives_a_kill_at_any_moment", "--nocapture"]).env(CHILD, root);
+    if let Some(server) = server {
+        child.env(SHELF, server.url("")).envs(server.variables());
+    }
+    let mut child = child.stdout(Stdio::piped()).spawn().unwrap();
     let mut said = BufReader::new(child.stdout.take().unwrap())
         .lines()
         .map_while(Result::ok)
@@ -153,7 +162,7 @@ fn what_was_said_to_be_kept_survives_a_kill_at_any_moment() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let (mut kept, mut deleted) = (BTreeSet::new(), BTreeSet::new());
     for round in 0..16 {
-        for (what, id) in killed_after(1 + round * 3 % 11, folder.path()) {
+        for (what, id) in killed_after(1 + round * 3 % 11, folder.path(), None) {
             match what.as_str() {
                 "kept" => kept.insert(id),
                 "deleted" => deleted.insert(id),
@@ -181,5 +190,40 @@ fn what_was_said_to_be_kept_survives_a_kill_at_any_moment() {
         archive.sweep(SystemTime::now() + 31 * DAY).await.unwrap();
         assert_eq!(files(folder.path(), "expires"), [""; 0]);
         assert_eq!(files(folder.path(), "sessions").len(), 3 * all(&archive, TENANT, 100).await.len(), "orphans");
+    });
+}
+
+#[test]
+fn what_was_said_to_be_on_the_shelf_survives_a_kill_at_any_moment() {
+    let (worker, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let server = S3Server::start(folder.path()).unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (mut kept, mut deleted) = (BTreeSet::new(), BTreeSet::new());
+    for round in 0..8 {
+        for (what, id) in killed_after(1 + round * 3 % 11, worker.path(), Some(&server)) {
+            match what.as_str() {
+                "kept" => kept.insert(id),
+                "deleted" => deleted.insert(id),
+                _ => false,
+            };
+        }
+        runtime.block_on(async {
+            let archive = Archive::with_shelf(worker.path(), &server.location(""), Limits::default()).await.unwrap();
+            assert_eq!((files(worker.path(), "spool"), archive.postponed()), (vec![], 0), "round {round}");
+            let listed: BTreeSet<_> = ids(&all(&archive, TENANT, 100).await).into_iter().collect();
+            for id in &listed {
+                assert_whole(&archive, id).await;
+            }
+            assert!(listed.is_disjoint(&deleted), "came back in round {round}");
+            assert!(kept.is_subset(&listed), "lost in round {round}: {:?}", kept.difference(&listed));
+            archive.close().await.unwrap();
+        });
+    }
+    runtime.block_on(async {
+        let archive = Archive::with_shelf(worker.path(), &server.location(""), Limits::default()).await.unwrap();
+        // Finishes the deletions that were killed half way.
+        archive.sweep(SystemTime::now() + DAY / 12).await.unwrap();
+        let listed = all(&archive, TENANT, 100).await.len();
+        assert_eq!(files(folder.path(), "dalston/sessions").len(), 3 * listed, "orphans");
     });
 }

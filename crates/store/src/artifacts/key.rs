@@ -12,8 +12,6 @@ const MAX_LENGTH: usize = 512;
 /// The place of an artifact. Only names that mean the same on every file system and in every bucket, and that lead nowhere
 /// else, pass.
 pub(super) fn of_artifact(key: &str) -> Result<Key, StoreError> {
-    let safe = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
-    let is_name = |name: &str| !matches!(name, "" | "." | "..") && name.len() <= 128 && name.chars().all(safe);
     let is_reserved = key.split('/').next() == Some(INCOMING);
     if key.len() <= MAX_LENGTH && !is_reserved && key.split('/').all(is_name) {
         Ok(Key::from(key))
@@ -22,7 +20,13 @@ pub(super) fn of_artifact(key: &str) -> Result<Key, StoreError> {
     }
 }
 
-/// A place of its own for an artifact that is being written.
+/// Whether it can stand between two `/` of a key.
+pub(crate) fn is_name(name: &str) -> bool {
+    let is_safe = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    !matches!(name, "" | "." | "..") && name.len() <= 128 && name.chars().all(is_safe)
+}
+
+/// A place of its own for an artifact that is being written, or for the note about it.
 pub(super) fn of_upload() -> Key {
     Key::from_iter([INCOMING, &Uuid::new_v4().simple().to_string()])
 }

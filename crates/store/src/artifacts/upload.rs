@@ -1,16 +1,21 @@
 //! An artifact on its way in.
 
-use std::{fmt::Write, io};
+use std::{fmt::Write, io, mem};
 
 use bytes::Bytes;
 use object_store::{MultipartUpload, ObjectStoreExt, PutPayloadMut, path::Path as Key};
 use sha2::{Digest, Sha256};
 
-use super::{Artifacts, key};
-use crate::StoreError;
+use super::{key, parts::Parts};
+use crate::{
+    StoreError,
+    storage::{Home, Storage},
+};
 
-/// Bytes that are collected before they are written.
+/// Bytes that are collected before they are written to a folder.
 pub const PIECE: usize = 1024 * 1024;
+/// Moves of a finished file to its place. A folder that another process finds empty and removes is made again.
+const MOVES: usize = 5;
 
 /// What was stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,56 +30,64 @@ pub struct Stored {
 #[derive(Debug)]
 #[must_use]
 pub struct Upload {
-    artifacts: Artifacts,
+    storage: Storage,
     key: String,
-    place: Key,
-    incoming: Key,
-    upload: Box<dyn MultipartUpload>,
-    buffer: PutPayloadMut,
+    way: Way,
     hash: Sha256,
     bytes: u64,
     max_bytes: u64,
-    has_failed: bool,
+    /// A write failed, or was given up half way: something is missing.
+    has_gap: bool,
+}
+
+/// How it comes to its place.
+#[derive(Debug)]
+enum Way {
+    Folder(Staged),
+    Bucket(Parts),
 }
 
 impl Upload {
-    pub(super) async fn begin(
-        artifacts: Artifacts,
-        key: String,
-        place: Key,
-        max_bytes: u64,
-    ) -> Result<Self, StoreError> {
-        let incoming = key::of_upload();
-        let upload = artifacts.store.put_multipart(&incoming).await;
-        let upload = upload.map_err(|error| StoreError::of_object(&artifacts.path(&incoming), error))?;
-        let (buffer, hash) = (PutPayloadMut::new(), Sha256::new());
-        Ok(Self { artifacts, key, place, incoming, upload, buffer, hash, bytes: 0, max_bytes, has_failed: false })
+    pub(crate) async fn begin(storage: Storage, key: String, place: Key, max_bytes: u64) -> Result<Self, StoreError> {
+        let way = match &storage.home {
+            Home::Folder(_) => Way::Folder(Staged::begin(&storage, place).await?),
+            Home::Bucket(bucket) => Way::Bucket(Parts::new(storage.clone(), bucket.clone(), place)),
+        };
+        Ok(Self { storage, key, way, hash: Sha256::new(), bytes: 0, max_bytes, has_gap: false })
     }
 
-    /// Adds to the end. Returns when at most [`PIECE`] bytes wait to be written, so a slow disk slows the caller.
+    /// Adds to the end. Returns when at most [`PIECE`] bytes wait to be written to a folder, or two [`PART`](super::PART)s to be
+    /// sent to a bucket, so whatever is slow slows the caller.
     ///
     /// # Errors
-    /// [`StoreError::TooLarge`] when that is more than allowed, and when the disk fails. The artifact cannot be finished
+    /// [`StoreError::TooLarge`] when that is more than allowed, and when the storage fails. The artifact cannot be finished
     /// then: drop it.
     pub async fn write(&mut self, bytes: Bytes) -> Result<(), StoreError> {
         // What was refused counts, too: the artifact stays too large.
         self.bytes = self.bytes.saturating_add(bytes.len() as u64);
-        self.check_size()?;
+        self.check()?;
         self.hash.update(&bytes);
-        self.buffer.push(bytes);
-        if self.buffer.content_length() < PIECE { Ok(()) } else { self.flush().await }
+        // Until it is known to be whole: the caller may give up waiting.
+        self.has_gap = true;
+        match &mut self.way {
+            Way::Folder(staged) => staged.write(&self.storage, bytes).await?,
+            Way::Bucket(parts) => parts.write(bytes).await?,
+        }
+        self.has_gap = false;
+        Ok(())
     }
 
-    /// Moves the artifact to its place.
+    /// Brings the artifact to its place, in one step.
     ///
     /// # Errors
-    /// When the disk fails, or a write failed before; there is no artifact then.
-    pub async fn finish(mut self) -> Result<Stored, StoreError> {
-        self.check_size()?;
-        self.flush().await?;
-        let wrong = |error| StoreError::of_object(&self.artifacts.path(&self.place), error);
-        self.upload.complete().await.map_err(wrong)?;
-        self.artifacts.store.rename(&self.incoming, &self.place).await.map_err(wrong)?;
+    /// When the storage fails, or a write failed before; there is no artifact then, unless it was a bucket whose last answer
+    /// was lost: then there may be the whole.
+    pub async fn finish(self) -> Result<Stored, StoreError> {
+        self.check()?;
+        match self.way {
+            Way::Folder(staged) => staged.finish(&self.storage).await?,
+            Way::Bucket(parts) => parts.finish().await?,
+        }
         let sha256 = self.hash.finalize().iter().fold(String::with_capacity(64), |mut text, byte| {
             write!(text, "{byte:02x}").expect("writing to a string cannot fail");
             text
@@ -85,28 +98,71 @@ impl Upload {
     /// Gives it up, and waits until what was written is gone.
     ///
     /// # Errors
-    /// When the disk fails.
-    pub async fn abort(mut self) -> Result<(), StoreError> {
-        let path = self.artifacts.path(&self.incoming);
-        self.upload.abort().await.map_err(|error| StoreError::of_object(&path, error))
+    /// When the storage fails.
+    pub async fn abort(self) -> Result<(), StoreError> {
+        match self.way {
+            Way::Folder(staged) => staged.abort(&self.storage).await,
+            Way::Bucket(parts) => parts.abort().await,
+        }
     }
 
-    async fn flush(&mut self) -> Result<(), StoreError> {
-        let path = || self.artifacts.path(&self.incoming);
-        if self.has_failed {
-            return Err(StoreError::at(path(), io::Error::other("a write failed before")));
+    fn check(&self) -> Result<(), StoreError> {
+        if self.bytes > self.max_bytes {
+            return Err(StoreError::TooLarge { key: self.key.clone(), limit: self.max_bytes });
         }
+        if self.has_gap {
+            let path = self.key.as_str();
+            return Err(StoreError::at(path, io::Error::other("a write failed before")));
+        }
+        Ok(())
+    }
+}
+
+/// A file in `incoming`, which is moved to its place.
+#[derive(Debug)]
+struct Staged {
+    place: Key,
+    incoming: Key,
+    upload: Box<dyn MultipartUpload>,
+    buffer: PutPayloadMut,
+}
+
+impl Staged {
+    async fn begin(storage: &Storage, place: Key) -> Result<Self, StoreError> {
+        let incoming = key::of_upload();
+        let upload = storage.store.put_multipart(&incoming).await;
+        let upload = upload.map_err(|error| storage.error(&incoming, error))?;
+        Ok(Self { place, incoming, upload, buffer: PutPayloadMut::new() })
+    }
+
+    async fn write(&mut self, storage: &Storage, bytes: Bytes) -> Result<(), StoreError> {
+        self.buffer.push(bytes);
+        if self.buffer.content_length() < PIECE { Ok(()) } else { self.flush(storage).await }
+    }
+
+    async fn flush(&mut self, storage: &Storage) -> Result<(), StoreError> {
         if self.buffer.is_empty() {
             return Ok(());
         }
-        let payload = std::mem::take(&mut self.buffer).freeze();
+        let payload = mem::take(&mut self.buffer).freeze();
         let written = self.upload.put_part(payload).await;
-        self.has_failed = written.is_err();
-        written.map_err(|error| StoreError::of_object(&path(), error))
+        written.map_err(|error| storage.error(&self.incoming, error))
     }
 
-    fn check_size(&self) -> Result<(), StoreError> {
-        let is_allowed = self.bytes <= self.max_bytes;
-        is_allowed.then_some(()).ok_or_else(|| StoreError::TooLarge { key: self.key.clone(), limit: self.max_bytes })
+    async fn finish(mut self, storage: &Storage) -> Result<(), StoreError> {
+        self.flush(storage).await?;
+        self.upload.complete().await.map_err(|error| storage.error(&self.place, error))?;
+        let mut moves = 0;
+        loop {
+            moves += 1;
+            match storage.store.rename(&self.incoming, &self.place).await {
+                Err(object_store::Error::NotFound { .. }) if moves < MOVES => {}
+                moved => return moved.map_err(|error| storage.error(&self.place, error)),
+            }
+        }
+    }
+
+    async fn abort(mut self, storage: &Storage) -> Result<(), StoreError> {
+        self.upload.abort().await.map_err(|error| storage.error(&self.incoming, error))
     }
 }
