@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Runs OpenAI's Python SDK against a server. The first run installs it into FOLDER; later runs need no network.
 #
-# Usage: tests/openai/run.sh FOLDER http://HOST:PORT RECORDING
+# Usage: tests/openai/run.sh FOLDER http://HOST:PORT RECORDING http://HOST:PORT-OF-ONE-THAT-TRANSLATES
 set -euo pipefail
 
-folder=${1:?} url=${2:?} recording=${3:?}
+folder=${1:?} url=${2:?} recording=${3:?} translator=${4:?}
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 mkdir -p "$folder"
 # Two runs at once must not both install.
@@ -22,4 +22,4 @@ if [ "$(cat "$folder/made_of" 2>/dev/null)" != "$made_of" ]; then
   echo "$made_of" >"$folder/made_of"
 fi
 
-"$folder/venv/bin/python" -B "$here/transcribe.py" "$url" "$recording"
+"$folder/venv/bin/python" -B "$here/transcribe.py" "$url" "$recording" "$translator"

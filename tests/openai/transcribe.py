@@ -8,8 +8,14 @@ import sys
 
 import openai
 
-url, recording = sys.argv[1:]
-client = openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0, timeout=60)
+url, recording, translator = sys.argv[1:]
+
+
+def client_of(server):
+    return openai.OpenAI(base_url=f"{server}/v1", api_key="none", max_retries=0, timeout=60)
+
+
+client = client_of(url)
 
 
 def transcribe(response_format, model="whisper-1", **options):
@@ -17,6 +23,11 @@ def transcribe(response_format, model="whisper-1", **options):
         return client.audio.transcriptions.create(
             model=model, file=file, response_format=response_format, **options
         )
+
+
+def translate(response_format, server=translator):
+    with open(recording, "rb") as file:
+        return client_of(server).audio.translations.create(model="whisper-1", file=file, response_format=response_format)
 
 
 def refused(call):
@@ -40,6 +51,7 @@ def not_audio():
 
 
 verbose = transcribe("verbose_json", timestamp_granularities=["word", "segment"], language="en", prompt="Dalston")
+translated = translate("verbose_json")
 json.dump(
     {
         "json": transcribe("json").text,
@@ -54,6 +66,14 @@ json.dump(
             "words": [[word.word, word.start, word.end] for word in verbose.words],
             "segments": [[segment.text, segment.start, segment.end] for segment in verbose.segments],
         },
+        "translation": {
+            "json": translate("json").text,
+            "text": translate("text"),
+            "srt": translate("srt"),
+            "vtt": translate("vtt"),
+            "verbose": [type(translated).__name__, translated.text, translated.language, len(translated.segments)],
+        },
+        "no_translator": refused(lambda: translate("json", server=url)),
         "not_audio": refused(not_audio),
         "bad_format": refused(lambda: transcribe("xml")),
         "bad_model": refused(lambda: transcribe("json", model="no-such-model")),

@@ -24,7 +24,7 @@ pub struct Heard {
     pub path: String,
     /// Lower-case names.
     pub headers: Vec<(String, String)>,
-    /// All of it.
+    /// All of it that is text.
     pub body: String,
 }
 
@@ -151,7 +151,7 @@ fn read(stream: &TcpStream) -> Option<Heard> {
     let length = headers.iter().find(|(name, _)| name == "content-length").and_then(|(_, value)| value.parse().ok());
     let mut body = vec![0; length.unwrap_or(0)];
     reader.read_exact(&mut body).ok()?;
-    Some(Heard { path, headers, body: String::from_utf8(body).ok()? })
+    Some(Heard { path, headers, body: String::from_utf8_lossy(&body).into_owned() })
 }
 
 fn answer(mut stream: TcpStream, does: Does, sent: &AtomicU64) -> std::io::Result<()> {

@@ -3,8 +3,24 @@
 
 use std::{path::Path, process::Command};
 
-use dalston_tests::{Server, server::binary, speech};
-use serde_json::Value;
+use dalston_tests::{
+    Server,
+    receiver::{Does, Heard, Receiver},
+    server::binary,
+    speech,
+};
+use serde_json::{Value, json};
+
+/// What is behind a server that translates: no engine here does so without a model, so this one knows one sentence.
+fn translates(request: &Heard) -> Does {
+    if request.path != "/v1/audio/translations" || request.body.contains("name=\"language\"") {
+        return Does::Answers(400, b"{}".to_vec());
+    }
+    let segment = json!({ "id": 0, "start": 0.5, "end": 2.0, "text": " Go forward ten metres." });
+    let text = "Go forward ten metres.";
+    let answer = json!({ "task": "translate", "language": "english", "text": text, "segments": [segment] });
+    Does::Answers(200, answer.to_string().into_bytes())
+}
 
 #[test]
 fn openais_sdk_gets_every_form_of_answer_and_errors_that_it_understands() {
@@ -12,7 +28,17 @@ fn openais_sdk_gets_every_form_of_answer_and_errors_that_it_understands() {
     let folder = binary().ancestors().nth(2).expect("it lies in target/<profile>").join("openai");
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("openai/run.sh");
     let url = format!("http://{}", server.address());
-    let run = Command::new(script).arg(folder).args([&url, speech::DEMO]).output().expect("bash runs the script");
+    let behind = Receiver::start(translates);
+    let translator = Server::with_engine("remote")
+        .env("DALSTON_REMOTE_URL", behind.url("/v1"))
+        .env("DALSTON_REMOTE_TRANSLATES", "true")
+        .start();
+    let translator_url = format!("http://{}", translator.address());
+    let run = Command::new(script)
+        .arg(folder)
+        .args([&url, speech::DEMO, &translator_url])
+        .output()
+        .expect("bash runs the script");
     assert!(run.status.success(), "{}\n{}", run.status, String::from_utf8_lossy(&run.stderr));
     let got: Value = serde_json::from_slice(&run.stdout).expect("the script prints JSON");
 
@@ -33,8 +59,16 @@ fn openais_sdk_gets_every_form_of_answer_and_errors_that_it_understands() {
         assert!(parts.iter().all(|part| part[1].as_f64() < part[2].as_f64()), "{list}: {parts:?}");
     }
 
+    let translation = &got["translation"];
+    let english = "Go forward ten metres.";
+    assert_eq!((&translation["json"], &translation["text"]), (&english.into(), &format!("{english}\n").into()));
+    assert_eq!(translation["srt"], format!("1\n00:00:00,500 --> 00:00:02,000\n{english}\n"));
+    assert!(translation["vtt"].as_str().is_some_and(|vtt| vtt.starts_with("WEBVTT\n\n")), "{translation}");
+    assert_eq!(translation["verbose"], json!(["TranslationVerbose", english, "en", 1]));
+
     for (what, kind, status, word) in [
-        ("not_audio", "UnprocessableEntityError", 422, "WAV"),
+        ("no_translator", "NotFoundError", 404, "translates"),
+        ("not_audio", "BadRequestError", 400, "WAV"),
         ("bad_format", "BadRequestError", 400, "verbose_json"),
         ("bad_model", "NotFoundError", 404, "no-such-model"),
     ] {

@@ -1,6 +1,6 @@
 //! Limits that make no sense without each other: each is fine by itself, and the two are not.
 
-use super::{layers::Layers, problem::Problem, settings::Settings};
+use super::{choice::EngineName, layers::Layers, problem::Problem, settings::Settings};
 
 /// Two settings, whether they fit, and why they would not.
 struct Pair {
@@ -21,8 +21,14 @@ impl Settings {
         self.pairs().into_iter().filter(contradicts).map(problem).collect()
     }
 
-    fn pairs(&self) -> [Pair; 2] {
+    fn pairs(&self) -> [Pair; 3] {
         [
+            Pair {
+                key: "engine.name",
+                with: "engine.remote.url",
+                fits: self.remote_url.is_some() || !self.engines.contains(&EngineName::Remote),
+                otherwise: "there is no server to ask; set it, such as to https://api.openai.com/v1",
+            },
             Pair {
                 key: "realtime.lag_warning",
                 with: "realtime.lag_limit",
