@@ -253,7 +253,11 @@ fn loss(kept: &Result<SessionSummary, StoreError>) -> Option<Box<ServerMessage>>
         // The error may name files, which are not the client's affair.
         Err(error) => {
             tracing::error!(%error, "a session was not kept");
-            let certainty = if matches!(error, StoreError::TooSlow(_)) { "may not have been" } else { "was not" };
+            let certainty = match error {
+                StoreError::TooSlow(_) => "may not have been",
+                StoreError::Postponed(_) => "can be found later, and is not yet",
+                _ => "was not",
+            };
             ("not_kept", format!("this session {certainty} kept: the server's storage failed"))
         }
     };

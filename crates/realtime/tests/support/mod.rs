@@ -20,8 +20,11 @@ use dalston_protocol::{
 };
 use dalston_realtime::{RealtimeConfig, Worker};
 use dalston_session_router::{
-    Address, InProcessRegistry, Membership, Registry,
-    link::{FromWorker, InProcessLink, Refusal, SessionChannel, SessionOffer, ToWorker, WorkerLink, in_process},
+    Address, InProcessRegistry, Membership, Registry, WorkerRecord,
+    link::{
+        ClusterSecret, FromWorker, Liveness, Refusal, ServerSettings, SessionChannel, SessionOffer, ToWorker,
+        WebSocketLink, WorkerLink, WorkerPort, WorkerServer, in_process,
+    },
 };
 use dalston_store::Archive;
 use dalston_telemetry::{Metrics, TraceContext, Tracers};
@@ -178,7 +181,10 @@ impl Recognizer for Hearing {
 
 /// A running worker.
 pub struct Stage {
-    link: InProcessLink,
+    link: Arc<dyn WorkerLink>,
+    pub record: WorkerRecord,
+    /// Of a worker that is reached over a socket.
+    server: Option<WorkerServer>,
     shutdown: CancellationToken,
     pub worker: JoinHandle<()>,
 }
@@ -194,13 +200,41 @@ impl Stage {
 
     pub async fn keeping(engine: Arc<dyn StreamingEngine>, config: RealtimeConfig, archive: Option<Archive>) -> Self {
         let worker = Worker::new(config, vec![engine], Arc::new(Metrics::new()), Tracers::default(), archive);
-        let registry: Arc<dyn Registry> = Arc::new(InProcessRegistry::default());
-        let record = worker.record(Address::InProcess);
-        let membership = Membership::join(registry, record, Duration::from_secs(5)).await.unwrap();
         let (link, port) = in_process();
+        Self::start(worker, Address::InProcess, Arc::new(link), port, None).await
+    }
+
+    /// The worker is reached over a socket, as from another machine.
+    pub async fn remote(engine: Arc<dyn StreamingEngine>, config: RealtimeConfig, tracers: Tracers) -> Self {
+        let worker = Worker::new(config, vec![engine], Arc::new(Metrics::new()), tracers, None);
+        let settings = ServerSettings::new("127.0.0.1:0".parse().unwrap(), secret(), 100);
+        let (server, port) = WorkerServer::listen(settings).unwrap();
+        let Address::Url(url) = server.address() else { panic!("a server is reached at a URL") };
+        let link = WebSocketLink::new(&url, secret(), Liveness::default()).unwrap();
+        Self::start(worker, server.address(), Arc::new(link), port, Some(server)).await
+    }
+
+    async fn start(
+        worker: Worker,
+        address: Address,
+        link: Arc<dyn WorkerLink>,
+        port: WorkerPort,
+        server: Option<WorkerServer>,
+    ) -> Self {
+        let registry: Arc<dyn Registry> = Arc::new(InProcessRegistry::default());
+        let record = worker.record(address);
+        let membership = Membership::join(registry, record.clone(), Duration::from_secs(5)).await.unwrap();
         let shutdown = CancellationToken::new();
         let worker = tokio::spawn(worker.run(port, membership, shutdown.clone()));
-        Self { link, shutdown, worker }
+        Self { link, record, server, shutdown, worker }
+    }
+
+    /// The worker has ended; whoever was connected hears the last of it.
+    pub async fn gone(self) {
+        self.worker.await.unwrap();
+        if let Some(server) = self.server {
+            server.close(Duration::from_secs(10)).await;
+        }
     }
 
     pub fn drain(&self) {
@@ -222,6 +256,10 @@ impl Stage {
     pub async fn open(&self, config: SessionConfig) -> Client {
         self.try_open(config).await.expect("the worker takes the session")
     }
+}
+
+pub fn secret() -> ClusterSecret {
+    ClusterSecret::new("the-secret-of-these-tests").unwrap()
 }
 
 /// The gateway's end, as a client would drive it.
@@ -249,14 +287,7 @@ impl Client {
         loop {
             match self.next().await {
                 FromWorker::Event(event) => heard.events.push(*event),
-                FromWorker::Settled(until) => {
-                    assert!(
-                        heard.settled.last().is_none_or(|last| *last < until),
-                        "{until:?} after {:?}",
-                        heard.settled
-                    );
-                    heard.settled.push(until);
-                }
+                FromWorker::Settled(until) => heard.settled.push((heard.events.len(), until)),
                 FromWorker::Closed(close) => {
                     heard.close = *close;
                     assert!(self.channel.from_worker.recv().await.is_none(), "something followed the close");
@@ -287,8 +318,8 @@ impl Client {
 #[derive(Debug)]
 pub struct Heard {
     pub events: Vec<ServerMessage>,
-    /// How far the audio was answered for, report by report.
-    pub settled: Vec<Duration>,
+    /// How far the audio was answered for, and after how many events that was said.
+    pub settled: Vec<(usize, Duration)>,
     pub close: Close,
 }
 
