@@ -101,19 +101,38 @@ async fn errors_have_openais_shape() {
 }
 
 #[tokio::test]
-async fn a_job_that_fails_is_an_error() {
+async fn a_job_that_fails_is_an_error_of_the_caller_or_of_the_server() {
     let server = start(LONG).await;
-    let posting = tokio::spawn({
-        let server = server.clone();
-        async move { server.post(&whisper()).await }
-    });
-    let id = server.worker.next_job("anonymous").await;
-    let task = server.worker.begin(&id).await;
-    server.worker.fail(&task, "unsupported_audio", "this is not audio").await;
-    let answer = posting.await.unwrap();
-    let error = &answer.json()["error"];
-    assert_eq!((answer.status, &error["code"]), (422, &"job_failed".into()));
-    assert!(error["message"].as_str().unwrap().contains("this is not audio"), "{error}");
+    for (code, status, kind) in
+        [("unsupported_audio", 400, "invalid_request_error"), ("engine_failed", 500, "server_error")]
+    {
+        let posting = tokio::spawn({
+            let server = server.clone();
+            async move { server.post(&whisper()).await }
+        });
+        let id = server.worker.next_job("anonymous").await;
+        let task = server.worker.begin(&id).await;
+        server.worker.fail(&task, code, "it says why").await;
+        let answer = posting.await.unwrap();
+        let error = &answer.json()["error"];
+        assert_eq!((answer.status, &error["code"], &error["type"]), (status, &code.into(), &kind.into()));
+        assert!(
+            error["message"].as_str().unwrap().contains("it says why") && error["request_id"].is_string(),
+            "{error}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_translation_that_no_engine_makes_is_refused_before_anything_is_kept() {
+    let server = start(LONG).await;
+    for form in [Form::of(b"audio"), whisper(), Form::of(b"audio").field("model", "scripted")] {
+        let answer = server.post_to("/v1/audio/translations", &form, "").await;
+        let error = &answer.json()["error"];
+        assert_eq!((answer.status, &error["code"], &error["param"]), (404, &"model_not_found".into(), &"model".into()));
+        assert!(error["message"].as_str().unwrap().contains("translates"), "{error}");
+    }
+    server.nothing_stays().await;
 }
 
 #[tokio::test]
