@@ -30,10 +30,7 @@ local function returned(stream, leases)
   end
 end
 
--- It looks first: XREADGROUP would write down the consumer's name even where there is nothing to read, and a look that finds
--- nothing writes nothing.
-local function fresh(stream)
-  if not first_fresh(stream) then return nil end
+local function read(stream)
   return redis.call('XREADGROUP', 'GROUP', GROUP, consumer, 'COUNT', 1, 'STREAMS', stream, '>')[1][2][1], 1
 end
 
@@ -41,14 +38,15 @@ local soonest
 for _, queue in ipairs(queues) do
   local stream, leases = stream_of(queue.name), leases_of(queue.name)
   if redis.call('EXISTS', stream) == 1 then
-    local _, has_group = first_fresh(stream)
+    local fresh, has_group = first_fresh(stream)
     if not has_group then
       -- Somebody has removed it, and with it who has what. All of it is for whoever comes.
       redis.call('XGROUP', 'CREATE', stream, GROUP, '0')
       redis.call('DEL', leases)
     end
     local entry, deliveries = returned(stream, leases)
-    if not entry then entry, deliveries = fresh(stream) end
+    -- Not without something to read: XREADGROUP would write down the name of everybody who ever looked.
+    if not entry and fresh then entry, deliveries = read(stream) end
     if entry then
       local id = entry[1]
       redis.call('ZADD', leases, at + lease, id)
