@@ -253,12 +253,12 @@ fn loss(kept: &Result<SessionSummary, StoreError>) -> Option<Box<ServerMessage>>
         // The error may name files, which are not the client's affair.
         Err(error) => {
             tracing::error!(%error, "a session was not kept");
-            let certainty = match error {
-                StoreError::TooSlow(_) => "may not have been",
-                StoreError::Postponed(_) => "can be found later, and is not yet",
-                _ => "was not",
+            let what = match error {
+                StoreError::TooSlow(_) => "this session may not have been kept",
+                StoreError::Postponed(_) => "this session is kept, but cannot be found yet",
+                _ => "this session was not kept",
             };
-            ("not_kept", format!("this session {certainty} kept: the server's storage failed"))
+            ("not_kept", format!("{what}: the server's storage failed"))
         }
     };
     Some(Box::new(ServerMessage::Warning {
