@@ -2,7 +2,7 @@
 //!
 //! A model is a folder as its publisher packed it; [`ModelFolder`] tells from its name and its files what it is. Those called
 //! `…streaming…` hear as the audio comes and have partials; the others hear an utterance when it is whole. Where a
-//! punctuation model is set, it writes punctuation and case into finals.
+//! punctuation model is set, it writes punctuation and case into finals. [`Diarize`] tells the speakers of a file apart.
 //!
 //! [`Sherpa`] is a `NativeModel`: it belongs in a process of its own, not least because **the library ends its process over a
 //! file that is not what it should be**. What can be seen of that beforehand is said beforehand, with the setting to change.
@@ -13,6 +13,7 @@
 
 #![forbid(unsafe_code)]
 
+mod diarize;
 mod folder;
 mod settings;
 #[cfg(any(test, feature = "native"))]
@@ -21,9 +22,10 @@ mod words;
 #[cfg(feature = "native")]
 mod native;
 
+pub use diarize::{DIARIZE_ID, Diarize, DiarizeModels};
 pub use folder::{ModelFolder, Network, Problem};
 #[cfg(feature = "native")]
-pub use native::{Sherpa, SherpaStream};
+pub use native::{Sherpa, SherpaStream, run_diarize};
 pub use settings::{Installation, Settings, variable};
 
 /// The engine's id.

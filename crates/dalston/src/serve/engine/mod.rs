@@ -212,6 +212,10 @@ pub fn run_host_if_asked() -> Option<ExitCode> {
     if name == dalston_engine_prepare::ENGINE_ID {
         return Some(dalston_engine_prepare::run());
     }
+    #[cfg(feature = "sherpa")]
+    if name == dalston_engine_sherpa::DIARIZE_ID {
+        return Some(dalston_engine_sherpa::run_diarize());
+    }
     let asked = EngineName::all().find(|engine| name == engine.as_str());
     asked.and_then(|engine| kind(engine).run_host()).or_else(|| {
         eprintln!("error: engine-host is for the server's own use, with the name of a native engine");

@@ -21,24 +21,34 @@ impl Kind for Sherpa {
     }
 
     fn look(&self, settings: &Settings) -> Result<Found, EngineError> {
-        let found = look(settings)?;
-        let manner = if found.model.streaming { "streaming" } else { "whole utterances" };
-        Ok(Found { what: format!("sherpa-onnx with {} ({manner})", found.model.name), better: None })
+        let Parts { recogniser, diarize } = look(settings)?;
+        let recogniser = recogniser.map(|found| {
+            let manner = if found.model.streaming { "streaming" } else { "whole utterances" };
+            format!("{} ({manner})", found.model.name)
+        });
+        let speakers = diarize.map(|_| "speakers".to_owned());
+        let parts: Vec<String> = recogniser.into_iter().chain(speakers).collect();
+        Ok(Found { what: format!("sherpa-onnx with {}", parts.join(", ")), better: None })
     }
 
     fn start<'a>(&'a self, settings: &'a Settings, metrics: &'a Arc<Metrics>) -> BoxFuture<'a, Result<Started>> {
         Box::pin(async {
-            let installation = look(settings)?;
-            let config = host_config(sherpa::ENGINE_ID, variables(settings)?, settings, metrics);
-            let engine = Arc::new(HostedEngine::start(config, installation.capabilities()));
-            engine.ready().await.map_err(anyhow::Error::new).with_context(|| {
-                format!(
-                    "sherpa-onnx ends its process over files that are not what their names say: see the log, and whether \
-                     engine.sherpa.model ({}) and engine.sherpa.punctuation are what they should be",
-                    installation.model.name
-                )
-            })?;
-            Ok(Started::hosted(engine))
+            let Parts { recogniser, diarize } = look(settings)?;
+            let mut started = Started::default();
+            if let Some(installation) = recogniser {
+                let config = host_config(sherpa::ENGINE_ID, variables(settings)?, settings, metrics);
+                let engine = Arc::new(HostedEngine::start(config, installation.capabilities()));
+                engine.ready().await.map_err(anyhow::Error::new).with_context(|| {
+                    format!(
+                        "sherpa-onnx ends its process over files that are not what their names say: see the log, and whether \
+                         engine.sherpa.model ({}) and engine.sherpa.punctuation are what they should be",
+                        installation.model.name
+                    )
+                })?;
+                started = Started::hosted(engine);
+            }
+            started.batch.extend(diarize.map(|diarize| Arc::new(diarize) as _));
+            Ok(started)
         })
     }
 
@@ -53,9 +63,30 @@ impl Kind for Sherpa {
     }
 }
 
-fn look(settings: &Settings) -> Result<sherpa::Installation, EngineError> {
+/// What of it was asked for: a model that recognises, two that tell speakers apart, or both.
+struct Parts {
+    recogniser: Option<sherpa::Installation>,
+    diarize: Option<sherpa::Diarize>,
+}
+
+fn look(settings: &Settings) -> Result<Parts, EngineError> {
     built_in(sherpa::ENGINE_ID, cfg!(feature = "sherpa"))?;
-    configured(settings)?.probe()
+    let diarize = match (&settings.sherpa_segmentation, &settings.sherpa_embedding) {
+        (Some(segmentation), Some(embedding)) => {
+            let models = sherpa::DiarizeModels { segmentation: segmentation.clone(), embedding: embedding.clone() };
+            let args = vec!["engine-host".into(), sherpa::DIARIZE_ID.into()];
+            Some(sherpa::Diarize::new(models, "/proc/self/exe".into(), args)?)
+        }
+        (None, None) => None,
+        _ => {
+            let what = "half of what tells speakers apart".to_owned();
+            let fix = "set both engine.sherpa.segmentation and engine.sherpa.embedding, or neither".to_owned();
+            return Err(EngineError::Unavailable { what, fix });
+        }
+    };
+    let is_wanted = settings.sherpa_model.is_some() || diarize.is_none();
+    let recogniser = is_wanted.then(|| configured(settings)?.probe()).transpose()?;
+    Ok(Parts { recogniser, diarize })
 }
 
 fn configured(settings: &Settings) -> Result<sherpa::Settings, EngineError> {

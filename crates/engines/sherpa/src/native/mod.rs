@@ -1,11 +1,13 @@
 //! sherpa-onnx, loaded once and forked for each utterance.
 
+mod diarize;
 mod load;
 mod stream;
 
 use dalston_engine_sdk::{EngineError, NativeModel, StreamOptions};
 use sherpa_onnx::{OfflineRecognizer, OnlineRecognizer};
 
+pub use diarize::run_diarize;
 pub use stream::SherpaStream;
 
 use crate::settings::Settings;

@@ -57,6 +57,57 @@ pub fn streaming(folder: &Path) -> PathBuf {
     write(&folder.join("streaming-zipformer-ctc-en-thought-out"), &model)
 }
 
+/// Two models that tell speakers apart: segmentation by how loud they are, and voices by how low they are.
+pub fn speakers(folder: &Path) -> (PathBuf, PathBuf) {
+    let pool = [integers("kernel_shape", &[991]), integers("strides", &[270])].concat();
+    let nodes = [
+        node_with("MaxPool", &["x"], &["loudness"], &pool),
+        node_with("Transpose", &["loudness"], &["frames"], &integers("perm", &[0, 2, 1])),
+        node("MatMul", &["frames", "slopes"], &["sloped"]),
+        node("Add", &["sloped", "heights"], &["y"]),
+    ];
+    // Nobody, one of three, or two of them at once: whose line is highest.
+    let weights = [
+        floats("slopes", &[1, 7], &[0.0, 1.0, 2.0, 0.0, 0.0, 0.0, 0.0]),
+        floats("heights", &[7], &[0.02, 0.0, -0.11, -9.0, -9.0, -9.0, -9.0]),
+    ];
+    let inputs = value("x", FLOAT, &[None, Some(1), Some(160_000)]);
+    let facts = [
+        ("sample_rate", "16000"),
+        ("window_size", "160000"),
+        ("receptive_field_size", "991"),
+        ("receptive_field_shift", "270"),
+        ("num_speakers", "3"),
+        ("powerset_max_classes", "2"),
+        ("num_classes", "7"),
+    ];
+    let graph = [nodes.concat(), weights.concat(), inputs, value("y", FLOAT, &[None, Some(589), Some(7)])].concat();
+    let segmentation = folder.join("segmentation.onnx");
+    fs::write(&segmentation, wrapped(&graph, &facts)).expect("written");
+    let nodes = [
+        node_with("ReduceMean", &["x"], &["mean"], &[integers("axes", &[1]), integer("keepdims", 0)].concat()),
+        node("MatMul", &["mean", "halves"], &["embedding_out"]),
+    ];
+    let halves: Vec<f32> =
+        (0..BANDS).flat_map(|band| if band < BANDS / 2 { [1.0, -1.0] } else { [-1.0, 1.0] }).collect();
+    let inputs = value("x", FLOAT, &[None, None, Some(80)]);
+    let outputs = value("embedding_out", FLOAT, &[None, Some(2)]);
+    let facts = [
+        ("framework", "wespeaker"),
+        ("language", "English"),
+        ("url", ""),
+        ("comment", "thought out"),
+        ("sample_rate", "16000"),
+        ("output_dim", "2"),
+        ("normalize_samples", "1"),
+        ("feature_normalize_type", ""),
+    ];
+    let graph = [nodes.concat(), floats("halves", &[80, 2], &halves), inputs, outputs].concat();
+    let embedding = folder.join("embedding.onnx");
+    fs::write(&embedding, wrapped(&graph, &facts)).expect("written");
+    (segmentation, embedding)
+}
+
 /// A folder that looks like a model and is none.
 pub fn broken(folder: &Path) -> PathBuf {
     write(&folder.join("zipformer-ctc-en-broken"), b"no network")
@@ -87,7 +138,7 @@ fn model(nodes: &[u8], inputs: &[u8], outputs: &[u8], facts: &[(&str, &str)]) ->
         let low = if band < half { 1.0 } else { -1.0 };
         [0.0, low / half as f32, -low / half as f32]
     });
-    let mut graph = [nodes, &text(2, "thought-out")].concat();
+    let mut graph = nodes.to_vec();
     graph.extend(tensor("weights", FLOAT, &[80, 3], &weights.flat_map(f32::to_le_bytes).collect::<Vec<_>>()));
     // A difference of less than this between the halves is nobody speaking.
     graph.extend(tensor("bias", FLOAT, &[3], &[2.0f32, 0.0, 0.0].map(f32::to_le_bytes).concat()));
@@ -95,8 +146,12 @@ fn model(nodes: &[u8], inputs: &[u8], outputs: &[u8], facts: &[(&str, &str)]) ->
         graph.extend(tensor(name, INT64, &[1], &number.to_le_bytes()));
     }
     graph.extend([inputs, outputs].concat());
+    wrapped(&graph, facts)
+}
+
+fn wrapped(graph: &[u8], facts: &[(&str, &str)]) -> Vec<u8> {
     let mut model = number(1, 8);
-    model.extend(bytes(7, &graph));
+    model.extend(bytes(7, &[graph, &text(2, "thought-out")].concat()));
     model.extend(bytes(8, &[text(1, ""), number(2, 13)].concat()));
     for (key, fact) in facts {
         model.extend(bytes(14, &[text(1, key), text(2, fact)].concat()));
@@ -108,10 +163,28 @@ const FLOAT: u64 = 1;
 const INT64: u64 = 7;
 
 fn node(operator: &str, inputs: &[&str], outputs: &[&str]) -> Vec<u8> {
+    node_with(operator, inputs, outputs, &[])
+}
+
+fn integers(name: &str, values: &[u64]) -> Vec<u8> {
+    let values: Vec<u8> = values.iter().flat_map(|value| number(8, *value)).collect();
+    bytes(5, &[text(1, name), values, number(20, 7)].concat())
+}
+
+fn integer(name: &str, value: u64) -> Vec<u8> {
+    bytes(5, &[text(1, name), number(3, value), number(20, 2)].concat())
+}
+
+fn floats(name: &str, shape: &[u64], values: &[f32]) -> Vec<u8> {
+    tensor(name, FLOAT, shape, &values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<_>>())
+}
+
+fn node_with(operator: &str, inputs: &[&str], outputs: &[&str], attributes: &[u8]) -> Vec<u8> {
     let mut node = Vec::new();
     inputs.iter().for_each(|name| node.extend(text(1, name)));
     outputs.iter().for_each(|name| node.extend(text(2, name)));
     node.extend(text(4, operator));
+    node.extend(attributes);
     bytes(1, &node)
 }
 
@@ -130,7 +203,7 @@ fn value(name: &str, kind: u64, shape: &[Option<u64>]) -> Vec<u8> {
     };
     let shape: Vec<u8> = shape.iter().flat_map(dimension).collect();
     let kind = bytes(1, &[number(1, kind), bytes(2, &shape)].concat());
-    let is_output = name.starts_with("new_") || name.starts_with("log_probs");
+    let is_output = name.starts_with("new_") || name.starts_with("log_probs") || name == "y" || name == "embedding_out";
     bytes(if is_output { 12 } else { 11 }, &[text(1, name), bytes(2, &kind)].concat())
 }
 
@@ -169,4 +242,9 @@ pub fn audio(parts: &[bool]) -> Vec<i16> {
         })
     };
     parts.iter().flat_map(part).collect()
+}
+
+/// So many half seconds of it, at this loudness.
+pub fn voice(low: bool, halves: usize, loudness: f64) -> Vec<i16> {
+    audio(&vec![low; halves]).into_iter().map(|sample| (f64::from(sample) * loudness) as i16).collect()
 }
