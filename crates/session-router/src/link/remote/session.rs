@@ -54,6 +54,7 @@ pub(super) async fn open(
     settings: &ServerSettings,
 ) -> Result<Session, NotOpened> {
     let mut headers = Err(NotOpened::OtherVersion);
+    #[allow(clippy::result_large_err, reason = "tungstenite's callback")]
     let upgrade = |request: &Request, response: Response| {
         headers = check(request.headers(), settings);
         match &headers {
