@@ -62,7 +62,7 @@ fn openais_sdk_gets_every_form_of_answer_and_errors_that_it_understands() {
     let translation = &got["translation"];
     let english = "Go forward ten metres.";
     assert_eq!((&translation["json"], &translation["text"]), (&english.into(), &format!("{english}\n").into()));
-    assert_eq!(translation["srt"], format!("1\n00:00:00,500 --> 00:00:02,000\n{english}\n"));
+    assert_eq!(translation["srt"], format!("1\n00:00:00,500 --> 00:00:02,000\n{english}\n\n"));
     assert!(translation["vtt"].as_str().is_some_and(|vtt| vtt.starts_with("WEBVTT\n\n")), "{translation}");
     assert_eq!(translation["verbose"], json!(["TranslationVerbose", english, "en", 1]));
 
