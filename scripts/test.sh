@@ -5,7 +5,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 command -v cargo >/dev/null || PATH="$HOME/.cargo/bin:$PATH"
 scripts/need.sh cc=build-essential libpocketsphinx3 pocketsphinx-en-us pocketsphinx-testdata flite=flite sox=sox ffmpeg=ffmpeg \
-  postgresql redis-server=redis-server redis-cli=redis-tools python3=python3 shellcheck=shellcheck valgrind=valgrind
+  postgresql redis-server=redis-server redis-cli=redis-tools python3=python3 shellcheck=shellcheck valgrind=valgrind \
+  docker-compose=docker-compose systemd-analyze=systemd python3-yaml
 command -v cargo-deny >/dev/null || { echo "installing cargo-deny" >&2; cargo install --quiet --locked cargo-deny; }
 
 step() {
