@@ -8,13 +8,14 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use dalston_engine_sdk::batch::{TaskError, TaskOutput};
-use dalston_store::NewTask;
+use dalston_store::{NewTask, Started, engine_queue};
 use dalston_telemetry::SpanRecord;
 use serde_json::json;
-use support::{Does, UPLOAD, World, done, task};
+use support::{Does, SOON, UPLOAD, World, done, task};
 
 const SCHEDULED: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
@@ -64,8 +65,8 @@ async fn an_attempt_is_a_span_with_its_three_steps() {
         let found = attributes(span, &keys.each_ref().map(String::as_str));
         assert_eq!(found, json!([job.as_str(), id.as_str(), "req_7", "echo", "prepare", 1]), "{}", span.name);
     }
-    let own = attributes(process, &["dalston.outcome", "messaging.destination.name"]);
-    assert_eq!(own, json!(["completed", "engine.echo"]));
+    let own = ["dalston.outcome", "messaging.system", "messaging.destination.name", "messaging.operation.type"];
+    assert_eq!(attributes(process, &own), json!(["completed", "dalston", "engine.echo", "process"]));
     assert!(process.attributes["dalston.queue_wait_seconds"].as_f64().is_some_and(|waited| waited >= 0.0));
     let download = spans.iter().find(|span| span.name == "download_input").expect("it is there");
     assert_eq!(download.attributes["dalston.artifact.bytes"], json!(UPLOAD.len()));
@@ -97,6 +98,30 @@ async fn a_second_attempt_is_linked_to_the_first() {
     let failed = spans.iter().find(|span| span.name == "prepare" && span.status == "error").expect("it failed");
     assert_eq!(failed.attributes["error.type"], "engine_failed");
     assert!(!format!("{spans:?}").contains("not now"), "what an engine says is for the job's owner");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attempt_is_linked_to_the_first_also_when_its_runner_was_killed() {
+    let world = World::new().await;
+    let new = task("echo", "prepare", &[]);
+    let id = new.id.clone();
+    let job = world.traced_job(vec![new], Some(SCHEDULED.into())).await;
+    let (queues, lease) = ([engine_queue("echo")], Duration::from_millis(50));
+    // Another process has it, and is gone without a word.
+    let claimed = world.broker.claim(&queues, "killed", lease, SOON).await.expect("the broker answers");
+    assert!(claimed.is_some(), "it was published");
+    let first = "00-4bf92f3577b34da6a3ce929d0e0e4736-aaaaaaaaaaaaaaaa-01";
+    let begun = world.store.start_in(&id, "killed", false, |_| Some(first.to_owned())).await.expect("it answers");
+    assert!(matches!(begun, Started::Run(_)), "{begun:?}");
+
+    let running = world.run(Does::new("echo", |_, _| done()));
+    let record = world.completed(&job, &id).await;
+    running.stop().await;
+    assert_eq!((record.attempt, record.first_attempt.as_deref()), (2, Some(first)));
+    let spans = world.spans();
+    let second = spans.iter().find(|span| span.kind == "consumer").expect("it is there");
+    let links: Vec<&str> = second.links.iter().map(|link| link.span_id.as_str()).collect();
+    assert_eq!(links, ["aaaaaaaaaaaaaaaa"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

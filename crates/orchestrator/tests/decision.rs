@@ -276,6 +276,33 @@ fn an_engine_with_word_times_needs_no_alignment() {
 }
 
 #[test]
+fn alignment_is_done_by_who_speaks_the_language_or_not_at_all() {
+    let engine = |id: &str, stage, language: &str| {
+        let kept = Kept::new(JobParameters::default(), 1, false).pipeline;
+        let ear = kept.engines().iter().find_map(|engine| engine.capabilities.clone()).expect("the ear's");
+        let languages = if language == "any" { Languages::any() } else { Languages::Only(vec![language.into()]) };
+        EngineInfo { capabilities: Some(Capabilities { languages, ..ear }), ..EngineInfo::new(id, stage) }
+    };
+    let pipeline = Pipeline::new(vec![
+        EngineInfo::new("prepare", Stage::PREPARE),
+        engine("ear", Stage::TRANSCRIBE, "any"),
+        engine("english", Stage::ALIGN, "en"),
+        engine("german", Stage::ALIGN, "de"),
+    ]);
+    let prepared = Kept::new(JobParameters::default(), 1, false).prepared;
+    for (language, aligner) in
+        [("en", Some("english")), ("de-CH", Some("german")), ("fr", None), ("auto", Some("english"))]
+    {
+        let words = Granularity::Word;
+        let parameters =
+            JobParameters { language: language.into(), timestamps_granularity: words, ..JobParameters::default() };
+        let plan = pipeline.plan(&parameters, Some(&prepared)).expect("a plan");
+        let found = plan.nodes.iter().find(|node| node.stage == Stage::ALIGN).map(|node| node.engine_id.as_str());
+        assert_eq!(found, aligner, "{language}");
+    }
+}
+
+#[test]
 fn diarization_goes_beside_transcription() {
     let diarize = JobParameters { speaker_detection: SpeakerDetection::Diarize, ..JobParameters::default() };
     assert_eq!(nodes(&mut Kept::new(diarize, 1, true)), ["prepare<", "transcribe<prepare", "diarize<prepare"]);

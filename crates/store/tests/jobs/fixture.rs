@@ -155,12 +155,17 @@ impl Fixture {
 
     /// As if all delays were over.
     pub async fn pass_time(&self) {
+        self.execute("UPDATE outbox SET due_at = 0").await;
+    }
+
+    /// Whatever a disk or somebody at the database's prompt may do.
+    pub async fn execute(&self, sql: &'static str) {
         let url = self.url.strip_prefix("sqlite:").map_or(self.url.clone(), |path| {
             let escaped = path.replace('%', "%25").replace('?', "%3f").replace('#', "%23").replace(' ', "%20");
             format!("sqlite://{escaped}")
         });
         let mut connection = AnyConnection::connect(&url).await.unwrap();
-        sqlx::query("UPDATE outbox SET due_at = 0").execute(&mut connection).await.unwrap();
+        sqlx::query(sql).execute(&mut connection).await.unwrap();
         connection.close().await.unwrap();
     }
 }

@@ -25,6 +25,8 @@ of_both_databases!(
     a_secret_that_was_replaced_signs_along_for_a_while,
     what_ended_long_ago_is_forgotten,
     an_end_outlives_its_job,
+    a_message_that_cannot_be_read_is_set_aside_and_others_go_on,
+    a_webhook_that_cannot_be_read_keeps_no_job_from_ending,
 );
 
 const LEASE: Duration = Duration::from_secs(60);
@@ -229,4 +231,24 @@ async fn an_end_outlives_its_job(fixture: Fixture) {
     let job = fixture.ended(JobStatus::Completed).await;
     fixture.store.delete(TENANT, &job).await.unwrap();
     assert_eq!(fixture.due().await[0].job, job);
+}
+
+async fn a_message_that_cannot_be_read_is_set_aside_and_others_go_on(fixture: Fixture) {
+    fixture.webhook().await;
+    fixture.ended(JobStatus::Completed).await;
+    fixture.execute("UPDATE webhook_deliveries SET request_id = 'no request of ours'").await;
+    let well = fixture.ended(JobStatus::Completed).await;
+    let due = fixture.due().await;
+    assert_eq!(due.iter().map(|delivery| &delivery.job).collect::<Vec<_>>(), [&well]);
+    fixture.execute("UPDATE webhook_deliveries SET due_at = 0 WHERE due_at IS NOT NULL").await;
+    assert_eq!(fixture.due().await.len(), 1, "the other has ended");
+}
+
+async fn a_webhook_that_cannot_be_read_keeps_no_job_from_ending(fixture: Fixture) {
+    fixture.webhook().await;
+    fixture.execute("UPDATE webhooks SET events = 'all of them'").await;
+    let well = fixture.webhook().await;
+    let job = fixture.ended(JobStatus::Completed).await;
+    assert_eq!(fixture.status(&job).await, JobStatus::Completed);
+    assert_eq!(fixture.due().await.into_iter().map(|delivery| delivery.webhook).collect::<Vec<_>>(), [well]);
 }
