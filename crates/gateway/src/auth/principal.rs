@@ -218,7 +218,7 @@ mod tests {
         assert!(until(now + hour).is_good_now());
         assert!(!until(now - hour).is_good_now());
         let principal = until(now + hour);
-        principal.clone().revoke();
+        principal.revoke();
         assert!(!principal.is_good_now());
     }
 
