@@ -1,13 +1,20 @@
 //! The command line: what can be typed, and what it means.
 
-use std::path::PathBuf;
+use std::{
+    io::{Write, stdout},
+    path::PathBuf,
+};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use dalston_client::{ApiKey, Endpoint};
 use dalston_protocol::realtime::{Retention, SessionConfig};
+use serde::Serialize;
 
-use crate::{config::Flag, jobs::JobsCommand, stream::RawEncoding, transcribe::TranscribeArgs};
+use crate::{
+    config::Flag, jobs::JobsCommand, keys::KeysCommand, models::ModelsCommand, stream::RawEncoding,
+    transcribe::TranscribeArgs, webhooks::WebhooksCommand,
+};
 
 /// A speech-to-text server you can see into.
 #[derive(Debug, Parser)]
@@ -32,9 +39,17 @@ pub enum Command {
     Jobs(JobsCommand),
     /// Check whether everything that a server needs is there, and say what to do if not.
     Doctor(DoctorArgs),
-    /// Make API keys.
+    /// Ask a server whether it lives, as health checks of containers do.
+    Health(HealthArgs),
+    /// Make, list and take back API keys.
     #[command(subcommand)]
     Keys(KeysCommand),
+    /// Have URLs told of jobs' ends.
+    #[command(subcommand)]
+    Webhooks(WebhooksCommand),
+    /// See which models there are, and get them.
+    #[command(subcommand)]
+    Models(ModelsCommand),
     /// Show the trace of a session as a waterfall.
     Trace(TraceArgs),
     /// Print a completion script for a shell.
@@ -50,7 +65,8 @@ pub struct ServeArgs {
     /// Where to listen [default: 127.0.0.1:8000]
     #[arg(long, value_name = "ADDR")]
     bind: Option<String>,
-    /// What recognises speech: `pocketsphinx`, or `loopback` for tests; several parted by commas [default: pocketsphinx]
+    /// What recognises speech: `pocketsphinx`, `remote`, or `loopback` for tests; several parted by commas [default:
+    /// pocketsphinx]
     #[arg(long, value_name = "NAMES")]
     engine: Option<String>,
     /// Where to keep what must outlive the server [default: ~/.local/share/dalston]
@@ -116,6 +132,24 @@ pub enum Output {
     Text,
     /// For programs.
     Json,
+}
+
+impl Output {
+    /// Prints it. JSON is a value a line, for programs that read lines.
+    ///
+    /// # Errors
+    /// When writing fails.
+    pub fn print<T: Serialize>(self, value: &T, text: impl Fn(&T) -> String) -> anyhow::Result<()> {
+        let mut out = stdout().lock();
+        match self {
+            Self::Json => {
+                serde_json::to_writer(&mut out, value)?;
+                writeln!(out)?;
+            }
+            Self::Text => out.write_all(text(value).as_bytes())?,
+        }
+        Ok(out.flush()?)
+    }
 }
 
 /// How a transcript is printed.
@@ -216,35 +250,18 @@ pub struct DoctorArgs {
     pub output: Output,
 }
 
-/// `dalston keys`
-#[derive(Debug, Subcommand)]
-pub enum KeysCommand {
-    /// Make a key. It is shown once; the server keeps a hash of it.
-    Create(CreateKeyArgs),
-}
-
-/// `dalston keys create`
+/// `dalston health`
 #[derive(Debug, Args)]
-pub struct CreateKeyArgs {
-    /// For whom or what it is
+pub struct HealthArgs {
+    /// Which server [default: the one that these settings start on this machine]
+    #[arg(long = "url", value_name = "URL")]
+    pub endpoint: Option<Endpoint>,
+    /// Ask whether it takes new work, too: a server that drains does not
     #[arg(long)]
-    pub name: String,
-    /// What it may do: `realtime` opens sessions, `batch` uploads files, `read` sees what runs, `admin` does everything. May
-    /// be given again
-    #[arg(long = "scope", value_name = "SCOPE", required = true, value_delimiter = ',', value_parser = scope)]
-    pub scopes: Vec<dalston_gateway::auth::Scope>,
-    /// Sessions that it may have open at once
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    pub max_sessions: Option<u32>,
-    /// Where the server keeps its secret [default: ~/.local/share/dalston]
-    #[arg(long, value_name = "DIR")]
-    pub data_dir: Option<String>,
+    pub ready: bool,
     /// The server's settings
     #[arg(long, value_name = "FILE", env = "DALSTON_CONFIG")]
     pub config: Option<PathBuf>,
-    /// How to print it
-    #[arg(long, value_enum, default_value_t = Output::Text)]
-    pub output: Output,
 }
 
 /// `dalston trace`
@@ -275,12 +292,6 @@ pub(crate) fn retention(text: &str) -> Result<Retention, String> {
 fn trace_id(text: &str) -> Result<String, String> {
     let is_one = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     is_one.then(|| text.to_ascii_lowercase()).ok_or_else(|| "a trace id has 32 hex digits".to_owned())
-}
-
-fn scope(text: &str) -> Result<dalston_gateway::auth::Scope, String> {
-    use dalston_gateway::auth::Scope;
-    let known = Scope::ALL.map(Scope::as_str).join(", ");
-    Scope::ALL.into_iter().find(|scope| scope.as_str() == text).ok_or_else(|| format!("one of {known}"))
 }
 
 #[cfg(test)]

@@ -8,14 +8,17 @@
 pub mod cli;
 pub mod config;
 mod doctor;
+mod health;
 mod http;
 mod jobs;
 mod keys;
+mod models;
 mod serve;
 mod stream;
 mod terminal;
 mod trace;
 mod transcribe;
+mod webhooks;
 
 use std::{
     io::{Write, stdout},
@@ -27,7 +30,7 @@ use clap::CommandFactory;
 
 pub use serve::engine::run_host_if_asked;
 
-use crate::cli::{Cli, Command, KeysCommand, Output};
+use crate::cli::{Cli, Command, Output};
 
 /// Does what was asked for.
 ///
@@ -42,7 +45,9 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Stream(args) => return client_runtime()?.block_on(stream::run(&args)),
         Command::Transcribe(args) => return client_runtime()?.block_on(transcribe::run(&args)),
         Command::Jobs(command) => return client_runtime()?.block_on(jobs::run(&command)),
-        Command::Keys(KeysCommand::Create(args)) => keys::create(&args)?,
+        Command::Keys(command) => client_runtime()?.block_on(keys::run(&command))?,
+        Command::Webhooks(command) => client_runtime()?.block_on(webhooks::run(&command))?,
+        Command::Models(command) => return client_runtime()?.block_on(models::run(&command)),
         Command::Trace(args) => {
             let as_json = args.output == Output::Json;
             client_runtime()?.block_on(trace::run(&args.target, &args.trace_id, as_json))?;
@@ -53,6 +58,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
             stdout().lock().write_all(&script)?;
         }
         Command::Doctor(args) => return doctor::run(&args),
+        Command::Health(args) => return client_runtime()?.block_on(health::run(&args)),
     }
     Ok(ExitCode::SUCCESS)
 }

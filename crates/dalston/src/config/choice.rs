@@ -4,21 +4,21 @@ use dalston_audio::VadKind;
 use dalston_egress::Allowed;
 use dalston_engine_loopback::Behaviour;
 use dalston_engine_sdk::Profile;
+use dalston_gateway::auth::AuthMode;
 
 use super::value::{Choice, Named, Value};
-
-/// What a process is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
-    /// The whole server.
-    All,
-}
 
 /// What recognises speech.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum EngineName {
     /// Debian's PocketSphinx.
     PocketSphinx,
+    /// Another server.
+    Remote,
+    /// Whisper models, where it is built in.
+    Whisper,
+    /// ONNX models, where it is built in.
+    Sherpa,
     /// Makes up words, for tests.
     Loopback,
 }
@@ -26,15 +26,6 @@ pub enum EngineName {
 /// Which engines run, each once, the default one first. There is at least one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EngineNames(Vec<EngineName>);
-
-/// Who is let in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AuthMode {
-    /// Everybody.
-    None,
-    /// Who has a key.
-    Keys,
-}
 
 impl Value for Allowed {
     fn expected() -> String {
@@ -56,19 +47,14 @@ impl Value for Behaviour {
     }
 }
 
-impl Value for Role {
-    fn expected() -> String {
-        "all: the whole server in one process. Separate processes need Redis between them, which is to come".into()
-    }
-
-    fn parse(text: &str) -> Option<Self> {
-        (text == "all").then_some(Self::All)
-    }
-}
-
 impl Named for EngineName {
-    const NAMES: &'static [(&'static str, Self)] =
-        &[("pocketsphinx", Self::PocketSphinx), ("loopback", Self::Loopback)];
+    const NAMES: &'static [(&'static str, Self)] = &[
+        ("pocketsphinx", Self::PocketSphinx),
+        ("remote", Self::Remote),
+        ("whisper", Self::Whisper),
+        ("sherpa", Self::Sherpa),
+        ("loopback", Self::Loopback),
+    ];
 }
 
 impl EngineName {

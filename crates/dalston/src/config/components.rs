@@ -51,6 +51,8 @@ impl Settings {
             lag: LagLimits { warning: self.lag_warning.get(), hard: self.lag_limit.get(), grace: self.lag_grace.get() },
             engine_deadline: self.engine_deadline.get(),
             drain_deadline: self.drain_deadline.get(),
+            // Where gateways are other processes, it is the worker that lets its sessions end.
+            linger: if self.redis.is_some() { self.drain_timeout.get() } else { Duration::ZERO },
             write_deadline: self.write_timeout.get(),
         }
     }

@@ -1,14 +1,17 @@
 //! Configuration: defaults < TOML file < environment < flags. Every problem is reported at once, by the name under which the
 //! value was given, and nothing is started.
 
+mod artifacts;
 mod choice;
+mod cluster;
 mod components;
 mod dump;
-mod keys;
 mod layers;
 mod pairs;
 mod problem;
 mod reference;
+mod remote;
+mod secret;
 mod settings;
 mod table;
 mod tracing;
@@ -21,10 +24,12 @@ use dalston_realtime::RealtimeConfig;
 use dalston_telemetry::Options;
 
 pub use choice::EngineName;
+pub use cluster::{Role, Roles};
+pub use components::OPEN_TO_ALL;
 pub use dump::dump;
 pub use layers::Layers;
 pub use problem::{ConfigError, Problem};
-pub use reference::page as reference_page;
+pub use reference::{env_example, page as reference_page};
 pub use settings::Settings;
 
 /// A flag that sets a setting: its key, the flag as the user writes it, and its text when given.
@@ -68,6 +73,7 @@ pub fn load(
 ) -> Result<Config, ConfigError> {
     let (settings, layers, mut problems) = read(file, variables, flags);
     problems.extend(settings.contradictions(&layers, &problems));
+    problems.extend(settings.cluster_problems(&layers, &problems));
     let gateway = settings.gateway(&layers);
     let telemetry = tracing::options(&settings, &layers);
     let data_dir = settings.data_dir().map_err(|problem| problems.push(problem));

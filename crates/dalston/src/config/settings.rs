@@ -5,12 +5,15 @@ use std::{net::SocketAddr, path::PathBuf};
 use dalston_audio::VadKind;
 use dalston_egress::Allowed;
 use dalston_engine_loopback::Behaviour;
-use dalston_engine_sdk::Profile;
-use dalston_gateway::auth::ServerSecret;
+use dalston_engine_remote::{Endpoint, Key};
+use dalston_engine_sdk::{Profile, batch::Stage};
+use dalston_gateway::auth::{AuthMode, ServerSecret};
+use dalston_session_router::link::ClusterSecret;
+use dalston_store::Location;
 
 use super::{
-    choice::{AuthMode, EngineNames, Role},
-    keys::ApiKeys,
+    choice::EngineNames,
+    cluster::{DatabaseUrl, RedisUrl, Roles, WorkerUrl},
     layers::Layers,
     problem::Problem,
     table::{self, Group, Setting, settings},
@@ -28,9 +31,30 @@ settings! {
         bind: SocketAddr, "bind", "DALSTON_BIND", "127.0.0.1:8000";
         /// Where the server keeps what must outlive it. Unset: `$XDG_DATA_HOME/dalston`, or `~/.local/share/dalston`.
         data_dir: Option<PathBuf>, "data_dir", "DALSTON_DATA_DIR", "";
-        /// What this process is. `all` is the whole server in one process, and the only role of this version: separate
-        /// processes need Redis between them, which is to come.
-        role: Role, "role", "DALSTON_ROLE", "all";
+        /// What this process is: `all`, the whole server, or some of its parts. `gateway` serves HTTP and WebSocket,
+        /// `realtime` live sessions, `orchestrator` sees jobs through, `engine` does their stages. Parts in separate processes
+        /// meet in Redis and PostgreSQL; one that is no gateway serves `/healthz`, `/readyz` and `/metrics` at `bind`.
+        role: Roles, "role", "DALSTON_ROLE", "all";
+    }
+    "Cluster" {
+        /// Where processes meet: queues, workers and their slots. `redis://[user:password@]host[:port][/database]`, `rediss://`
+        /// with TLS, `redis+sentinel://host,host/service`, `redis+cluster://host,host`. Unset: within this process.
+        redis: Option<RedisUrl>, "redis.url", "REDIS_URL", "";
+        /// The PostgreSQL database that keeps jobs and keys: `postgres://user:password@host/database`. Unset: the SQLite file
+        /// `jobs.db` in `data_dir`.
+        database: Option<DatabaseUrl>, "database.url", "DATABASE_URL", "";
+        /// Where files, transcripts and kept sessions lie: a path, `file:///path`, or `s3://bucket/prefix` for several machines.
+        /// `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_REGION` and `AWS_ENDPOINT_URL` tell how a bucket is reached.
+        /// Unset: folders in `data_dir`.
+        artifacts: Option<Location>, "artifacts.url", "DALSTON_ARTIFACTS_URL", "";
+        /// What gateways and realtime workers prove to each other. The same in all of them.
+        cluster_secret: Option<ClusterSecret>, "cluster.secret", "DALSTON_CLUSTER_SECRET", "";
+        /// Where a realtime worker listens for gateways: loopback or a private network. Port 0 takes a free one.
+        worker_bind: SocketAddr, "realtime.bind", "DALSTON_REALTIME_BIND", "127.0.0.1:8100";
+        /// `ws://host:port` at which gateways reach this worker, where that is not what it listens on.
+        worker_url: Option<WorkerUrl>, "realtime.url", "DALSTON_REALTIME_URL", "";
+        /// Stages of jobs that are done here: `prepare`, `transcribe`, `align`, `diarize`. Unset: all.
+        stages: Vec<Stage>, "engine.stages", "DALSTON_STAGES", "";
     }
     "Engine" {
         /// What recognises speech; several, parted by commas, run side by side. `model=` chooses among them, and who names no
@@ -45,10 +69,41 @@ settings! {
         pocketsphinx_model: Option<PathBuf>, "engine.pocketsphinx.model", "DALSTON_POCKETSPHINX_MODEL", "";
         /// Leaves PocketSphinx's own log on standard error, with the words it hears: for finding faults in the engine only.
         pocketsphinx_log: bool, "engine.pocketsphinx.log", "DALSTON_POCKETSPHINX_LOG", "false";
+        /// Where the server of `remote` is: what stands before `/audio/transcriptions`, such as `https://api.openai.com/v1`.
+        /// It hears everything that is recognised with it.
+        remote_url: Option<Endpoint>, "engine.remote.url", "DALSTON_REMOTE_URL", "";
+        /// What that server calls its model.
+        remote_model: String, "engine.remote.model", "DALSTON_REMOTE_MODEL", "whisper-1";
+        /// The key that it asks for.
+        remote_key: Option<Key>, "engine.remote.api_key", "DALSTON_REMOTE_API_KEY", "";
+        /// Codes of the languages that it knows, the usual one first. Unset: any.
+        remote_languages: Vec<String>, "engine.remote.languages", "DALSTON_REMOTE_LANGUAGES", "";
+        /// Whether it tells when each word was said (`verbose_json`). Otherwise files go there in parts of half a minute.
+        remote_words: bool, "engine.remote.words", "DALSTON_REMOTE_WORDS", "true";
+        /// Whether it has `/audio/translations` too.
+        remote_translates: bool, "engine.remote.translates", "DALSTON_REMOTE_TRANSLATES", "false";
+        /// Longest wait for one of its answers. A live utterance has `engine.deadline`.
+        remote_timeout: Wait, "engine.remote.timeout", "DALSTON_REMOTE_TIMEOUT", "10m";
+        /// Longest audio that is sent at once; a longer file is cut where it is quiet. Ten minutes are 19 MB; OpenAI takes 25.
+        remote_longest: Span<10_000, 3_600_000>, "engine.remote.longest", "DALSTON_REMOTE_LONGEST", "10m";
+        /// Model of `whisper`: an id out of `dalston models list`, such as `whisper/base.en`, or the path of a ggml file.
+        whisper_model: Option<String>, "engine.whisper.model", "DALSTON_WHISPER_MODEL", "";
+        /// Threads with which `whisper` decodes one utterance. Unset: one for each core, at most four.
+        whisper_threads: Option<Count<1, 256>>, "engine.whisper.threads", "DALSTON_WHISPER_THREADS", "";
+        /// Audio of a live utterance after which `whisper` hears it again. Longer is cheaper, with later words.
+        whisper_step: Span<200, 10_000>, "engine.whisper.step", "DALSTON_WHISPER_STEP", "1s";
+        /// Model of `sherpa`: an id out of `dalston models list`, or the folder of a model, called as its publisher calls it.
+        sherpa_model: Option<String>, "engine.sherpa.model", "DALSTON_SHERPA_MODEL", "";
+        /// File of a model with which `sherpa` writes punctuation into finals. Unset: none.
+        sherpa_punctuation: Option<PathBuf>, "engine.sherpa.punctuation", "DALSTON_SHERPA_PUNCTUATION", "";
+        /// With `engine.sherpa.embedding`, what `sherpa` tells the speakers of files apart with: a segmentation model of pyannote's.
+        sherpa_segmentation: Option<PathBuf>, "engine.sherpa.segmentation", "DALSTON_SHERPA_SEGMENTATION", "";
+        /// … and a model of voices. Without both, speakers are told apart by the basic means that are always there.
+        sherpa_embedding: Option<PathBuf>, "engine.sherpa.embedding", "DALSTON_SHERPA_EMBEDDING", "";
         /// How `loopback` behaves: `delay=20ms,error_every=7`, and likewise `delay_per_second`, `stall_every`, `panic_every`.
         loopback: Behaviour, "engine.loopback", "DALSTON_LOOPBACK", "";
-        /// Utterances that an engine decodes at once; the next waits, which counts as lag. Each takes about 32 MiB with PocketSphinx.
-        /// Unset: four for each core.
+        /// Utterances that an engine decodes at once; the next waits, which counts as lag. Each takes about 32 MiB with
+        /// PocketSphinx, and is a request with `remote`. Unset: four for each core.
         engine_streams: Option<Count<1, 1_024>>, "engine.streams", "DALSTON_ENGINE_STREAMS", "";
         /// Longest time for one call of the engine. Then the utterance is given up and the client is told.
         engine_deadline: Wait, "engine.deadline", "DALSTON_ENGINE_DEADLINE", "20s";
@@ -79,22 +134,33 @@ settings! {
         /// Hosts and networks that `audio_url` and webhooks may reach though they are not public: `media.intern`,
         /// `10.20.0.0/16`, `127.0.0.1`.
         egress_allow: Vec<Allowed>, "egress.allow", "DALSTON_EGRESS_ALLOW", "";
+        /// Waits before webhooks are told again what they did not take, each ± 20 %; after the last one, it is given up.
+        webhook_retries: Vec<Wait>, "webhooks.retries", "DALSTON_WEBHOOK_RETRIES", "5s,1m,5m,30m,2h,5h,8h,8h";
+        /// Longest time for one attempt to tell a webhook.
+        webhook_timeout: Span<10, 60_000>, "webhooks.timeout", "DALSTON_WEBHOOK_TIMEOUT", "15s";
         /// A PEM file with certificates to trust besides those of the machine.
         egress_ca_file: Option<PathBuf>, "egress.ca_file", "DALSTON_EGRESS_CA_FILE", "";
     }
     "Authentication" {
-        /// `none` lets everybody in who reaches the address, which must then be a loopback one; `keys` asks for an API key.
-        /// Unset: `keys` when there are any.
+        /// `none` lets everybody in who reaches the address, which must then be a loopback one; `keys` asks for an API key,
+        /// which `dalston keys create` makes. Unset: `keys` from the moment that there ever was one.
         auth: Option<Choice<AuthMode>>, "gateway.auth.mode", "DALSTON_AUTH", "";
-        /// API keys as `dalston keys create` prints them: an id, a keyed hash, scopes. In the environment a JSON array.
-        api_keys: ApiKeys, "gateway.auth.keys", "DALSTON_API_KEYS", "";
-        /// What the hashes of API keys are keyed with; 32 characters or more. Unset: the file `server-secret` in `data_dir`,
-        /// which `dalston keys create` makes.
+        /// What the hashes of API keys are keyed with; 32 characters or more, and the same in all gateways. Unset: the file
+        /// `server-secret` in `data_dir`, which is made when it is first needed.
         server_secret: Option<ServerSecret>, "gateway.auth.server_secret", "DALSTON_SERVER_SECRET", "";
         /// Without keys: origins of browser pages that may use the server, beside those of loopback.
         allowed_origins: Vec<String>, "gateway.auth.allowed_origins", "DALSTON_ALLOWED_ORIGINS", "";
         /// Whether `/metrics` answers without a key.
         public_metrics: bool, "gateway.http.public_metrics", "DALSTON_PUBLIC_METRICS", "false";
+        /// Sessions at once for a key that says nothing of its own. Then close 4429. Unset, here and below: no limit.
+        sessions_per_key: Option<Count<1, 100_000>>, "gateway.auth.limits.max_sessions", "DALSTON_SESSIONS_PER_KEY", "";
+        /// … jobs that have not ended, of its tenant. Then 429.
+        jobs_per_key: Option<Count<1, 1_000_000>>, "gateway.auth.limits.max_jobs", "DALSTON_JOBS_PER_KEY", "";
+        /// … uploads at once. Then 429.
+        uploads_per_key: Option<Count<1, 100_000>>, "gateway.auth.limits.max_uploads", "DALSTON_UPLOADS_PER_KEY", "";
+        /// … requests a second, in the long run; a second's worth may come at once. Then 429.
+        requests_per_key: Option<Count<1, 1_000_000>>,
+            "gateway.auth.limits.requests_per_second", "DALSTON_REQUESTS_PER_SECOND", "";
     }
     "Connections" {
         /// Open connections. Beyond it a small reserve answers plain HTTP and opens no session; then the kernel queues.
@@ -133,8 +199,6 @@ settings! {
         worker_timeout: Wait, "gateway.stream.worker_timeout", "DALSTON_WORKER_TIMEOUT", "60s";
         /// Longest session. What was received by then is answered. Unset: no limit.
         max_duration: Option<Wait>, "gateway.stream.max_duration", "DALSTON_MAX_DURATION", "";
-        /// Sessions at once for a key that says nothing of its own. Then close 4429. Unset: no limit.
-        sessions_per_key: Option<Count<1, 100_000>>, "gateway.stream.sessions_per_key", "DALSTON_SESSIONS_PER_KEY", "";
     }
     "Traces and logs" {
         /// Whether spans are sent to a collector. Off makes no exporter, no thread, and costs nothing.
