@@ -2,7 +2,10 @@
 
 use std::{
     collections::{BTreeSet, HashSet},
-    sync::Weak,
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, SystemTime},
 };
 
@@ -52,12 +55,14 @@ pub(crate) struct Finished {
     /// `transcript.json`
     pub(crate) transcript: Vec<u8>,
     pub(crate) audio: Option<EndedTape>,
+    /// Set when it is sure to be kept.
+    pub(crate) is_committed: Arc<AtomicBool>,
 }
 
 impl Finished {
     /// Commits it and moves it to its place.
     pub(crate) async fn keep(self, shared: &Shared) -> Result<SessionSummary, StoreError> {
-        let Self { mut session, transcript, audio } = self;
+        let Self { mut session, transcript, audio, is_committed } = self;
         if let Some(tape) = audio {
             session.summary.audio = Some(tape.stored(shared.limits.patience).await);
         }
@@ -73,6 +78,7 @@ impl Finished {
         committed
             .await
             .map_err(|error| StoreError::Io { path: shared.spool.file(&id, Part::Session), source: error.into() })??;
+        is_committed.store(true, Ordering::Relaxed);
         drop(turn);
         // A shelf that hangs must not hold up those whose turn to be committed it is.
         let published = match time::timeout(shared.limits.patience, shared.publishing.acquire()).await {

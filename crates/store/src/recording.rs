@@ -1,6 +1,9 @@
 //! One live session while it is open.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use tokio::sync::oneshot;
 use tokio_util::task::task_tracker::TaskTrackerToken;
@@ -56,7 +59,8 @@ impl Recording {
             .clone()
             .try_acquire_many_owned(bytes)
             .map_err(|_| StoreError::Overloaded { limit: limits.backlog_bytes })?;
-        let finished = Finished { session, transcript, audio: tape.map(Tape::end) };
+        let is_committed = Arc::new(AtomicBool::new(false));
+        let finished = Finished { session, transcript, audio: tape.map(Tape::end), is_committed: is_committed.clone() };
         let (tell, told) = oneshot::channel();
         let tasks = &shared.tasks;
         tasks.spawn({
@@ -75,6 +79,10 @@ impl Recording {
         let deadline = 2 * limits.patience;
         match tokio::time::timeout(deadline, told).await {
             Ok(Ok(kept)) => kept,
+            // The shelf takes its time.
+            Ok(Err(_)) | Err(_) if is_committed.load(Ordering::Relaxed) => {
+                Err(StoreError::Postponed(Box::new(StoreError::TooSlow(deadline))))
+            }
             Ok(Err(_)) | Err(_) => Err(StoreError::TooSlow(deadline)),
         }
     }
