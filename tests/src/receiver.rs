@@ -15,7 +15,7 @@ use std::{
 /// How long something that must come may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// What is sent at once of a body without end.
-const PIECE: [u8; 64 * 1024] = [0; 64 * 1024];
+static PIECE: [u8; 64 * 1024] = [0; 64 * 1024];
 
 /// A request that was heard.
 #[derive(Debug, Clone)]
@@ -128,7 +128,7 @@ impl Drop for Receiver {
 }
 
 /// One request. What fails here fails because the caller has gone.
-fn serve(stream: TcpStream, heard: &mpsc::Sender<Heard>, does: &(dyn Fn(&Heard) -> Does), sent: &AtomicU64) {
+fn serve(stream: TcpStream, heard: &mpsc::Sender<Heard>, does: &dyn Fn(&Heard) -> Does, sent: &AtomicU64) {
     let Some(request) = read(&stream) else { return };
     // Decided before it is told, so that a test that waits for it sees what the decision did.
     let does = does(&request);

@@ -78,7 +78,7 @@ impl Server {
     /// What is said in these samples, within this time. Dropping it closes the connection.
     ///
     /// # Errors
-    /// As [`CallError`] tells. After [`CallError::TextAlone`] the next request asks for less, once.
+    /// As [`CallError`] tells. After [`CallError::TextAlone`] the next request asks for less, so that comes once at most.
     pub async fn ask(&self, question: &Question, samples: Vec<i16>, time: Duration) -> Result<Reply, CallError> {
         if samples.len() < SHORTEST {
             return Ok(Reply::default());
@@ -90,7 +90,7 @@ impl Server {
         let status = answer.status();
         if status.is_success() {
             let reply = Reply::read(&body(answer, usize::MAX).await?)?;
-            self.text_alone.fetch_or(reply.is_bare(), Ordering::Relaxed);
+            self.text_alone.fetch_or(reply.is_bare() && !question.translate, Ordering::Relaxed);
             return Ok(reply);
         }
         let headers = answer.headers().clone();
@@ -98,7 +98,8 @@ impl Server {
         let complaint = Complaint::read(&body(answer, MAX_COMPLAINT).await.unwrap_or_default());
         let error = refused(status, &headers, &complaint);
         let is_about_times = matches!(error, CallError::Refused(_)) && complaint.is_about("response_format");
-        if is_about_times && !self.text_alone.swap(true, Ordering::Relaxed) {
+        if is_about_times && !is_text_alone {
+            self.text_alone.store(true, Ordering::Relaxed);
             return Err(CallError::TextAlone);
         }
         Err(error)

@@ -24,6 +24,14 @@ impl Kind for Remote {
         Ok(Found { what: format!("remote: {model} at {}, which was not asked", endpoint.host()), better: None })
     }
 
+    fn memory(&self, settings: &Settings) -> u64 {
+        /// A part as it was read, as a WAV file, and as the request that it stands in.
+        const COPIES: u64 = 3;
+        const BYTES_A_SECOND: u64 = 32_000;
+        let files = (streams(settings).get() as u64 / 2).max(1);
+        files * COPIES * settings.remote_longest.get().as_secs() * BYTES_A_SECOND
+    }
+
     fn start<'a>(&'a self, settings: &'a Settings, _metrics: &'a Arc<Metrics>) -> BoxFuture<'a, Result<Started>> {
         Box::pin(async {
             let engine = Arc::new(remote::Remote::new(configured(settings)?, tracers())?);
