@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use dalston_egress::Client;
 use dalston_session_router::SessionRouter;
-use dalston_store::{Archive, KeyStore};
+use dalston_store::{KeyStore, Shelf};
 use dalston_telemetry::{Metrics, Tracers};
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -43,8 +43,8 @@ impl Gateway {
         let auth = Authenticator::new(&config.auth)?;
         let Deps { router, tracers, metrics } = deps;
         let (draining, cut) = (CancellationToken::new(), CancellationToken::new());
-        let (archive, batch, egress, sessions) = (None, None, None, TaskTracker::new());
-        let shared = Shared { config, auth, router, tracers, metrics, archive, batch, egress, draining, cut, sessions };
+        let (shelf, batch, egress, sessions) = (None, None, None, TaskTracker::new());
+        let shared = Shared { config, auth, router, tracers, metrics, shelf, batch, egress, draining, cut, sessions };
         Ok(Self { app: App(Arc::new(shared)) })
     }
 
@@ -56,10 +56,10 @@ impl Gateway {
         self
     }
 
-    /// Lets clients read the sessions that were kept for them.
+    /// Lets clients read the sessions that were kept for them, by whichever worker.
     #[must_use]
-    pub fn with_archive(mut self, archive: Archive) -> Self {
-        self.unshared().archive = Some(archive);
+    pub fn with_shelf(mut self, shelf: Shelf) -> Self {
+        self.unshared().shelf = Some(shelf);
         self
     }
 
@@ -116,7 +116,7 @@ pub(crate) struct Shared {
     pub(crate) tracers: Tracers,
     pub(crate) metrics: Arc<Metrics>,
     /// Sessions that were kept, if any are.
-    pub(crate) archive: Option<Archive>,
+    pub(crate) shelf: Option<Shelf>,
     /// Batch jobs, if they are served.
     pub(crate) batch: Option<Batch>,
     /// Reaches places that clients name, if that is allowed.

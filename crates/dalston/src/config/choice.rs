@@ -39,7 +39,9 @@ impl Value for Allowed {
 
 impl Value for Behaviour {
     fn expected() -> String {
-        "delay and delay_per_second with a time, stall_every, error_every and panic_every with a number from 1".into()
+        "delay and delay_per_second with a time, stall_every, error_every and panic_every with a number from 1, word_times with \
+         yes or no"
+            .into()
     }
 
     fn parse(text: &str) -> Option<Self> {

@@ -56,7 +56,7 @@ fn every_problem_is_in_one_report_by_the_name_it_was_given_under() {
         ("OTEL_TRACES_SAMPLER_ARG", "7"),
         ("OTEL_SOMETHING_OF_ANOTHER_PROGRAM", "x"),
     ]);
-    let flags = [("role", "--role", Some("gateway".to_owned()))];
+    let flags = [("role", "--role", Some("worker".to_owned()))];
     reports(
         load(Some(file.path()), environment, &flags),
         &[
@@ -67,7 +67,7 @@ fn every_problem_is_in_one_report_by_the_name_it_was_given_under() {
             "DALSTON_MAX_SESSION: no such variable; did you mean DALSTON_MAX_SESSIONS?",
             "LOG_LEVEL=loud==: expected",
             "OTEL_TRACES_SAMPLER_ARG=7: expected a probability",
-            "--role gateway: expected all",
+            "--role worker: expected all, or one or more of gateway",
         ],
     );
 }
@@ -191,4 +191,28 @@ fn the_example_environment_is_what_the_settings_say() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../.env.example");
     let written = std::fs::read_to_string(path).expect(".env.example is part of the project");
     assert!(written == env_example(), ".env.example is out of date; run `make docs`");
+}
+
+#[test]
+fn a_part_of_a_server_says_all_that_it_needs_to_meet_the_others() {
+    let role = |role: &str, given: &[(&str, &str)]| {
+        let flags = [("role", "--role", Some(role.to_owned()))];
+        load(None, variables(given), &flags)
+    };
+    let engine = "for --role engine";
+    reports(role("engine", &[]), &["redis.url (REDIS_URL): is needed", engine, "artifacts.url (DALSTON_ARTIFACTS_URL)"]);
+    reports(
+        role("gateway,orchestrator", &[("REDIS_URL", "redis://127.0.0.1"), ("DALSTON_ARTIFACTS_URL", "s3://bucket/all")]),
+        &["database.url (DATABASE_URL)", "cluster.secret (DALSTON_CLUSTER_SECRET)"],
+    );
+    let whole = [
+        ("REDIS_URL", "redis://user:secret@127.0.0.1"),
+        ("DATABASE_URL", "postgres://user:secret@127.0.0.1/dalston"),
+        ("DALSTON_ARTIFACTS_URL", "s3://bucket/all"),
+        ("DALSTON_CLUSTER_SECRET", "0123456789abcdef"),
+    ];
+    for name in ["gateway", "orchestrator", "engine", "realtime", "realtime, engine", "all"] {
+        let config = role(name, &whole).unwrap();
+        assert!(!format!("{config:?}").contains("secret@") && !dump(&config.layers).contains("secret@"));
+    }
 }

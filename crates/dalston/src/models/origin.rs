@@ -104,7 +104,14 @@ impl Origin {
         if from > 0 {
             request = request.header(header::RANGE, format!("bytes={from}-").try_into().context("a range")?);
         }
-        let failed = |error: dalston_egress::EgressError| anyhow::Error::new(error).context(format!("the URL {place}"));
+        let failed = |error: dalston_egress::EgressError| {
+            // A name that nobody can look up reads the same as one without an address.
+            let hint = match error {
+                dalston_egress::EgressError::NotPublic => " (without a network, --from takes a folder or a mirror)",
+                _ => "",
+            };
+            anyhow::Error::new(error).context(format!("cannot get {place}{hint}: the URL"))
+        };
         let response = client.send(request).await.map_err(failed)?;
         match response.status() {
             StatusCode::OK => {

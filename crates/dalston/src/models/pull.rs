@@ -34,7 +34,7 @@ pub async fn pull(shelf: &Shelf, model: &Model, origin: &Origin, watcher: &dyn W
     }
     let staging = shelf.staging(model);
     fs::create_dir_all(&staging).with_context(|| format!("cannot make {}", staging.display()))?;
-    let _alone = lock(&staging, model)?;
+    let _alone = lock(&shelf.lock(model), model)?;
     for file in model.files() {
         get(&staging, file, origin, watcher).await?;
     }
@@ -42,9 +42,8 @@ pub async fn pull(shelf: &Shelf, model: &Model, origin: &Origin, watcher: &dyn W
 }
 
 /// One at a time: two would write into the same file. Let go when it is dropped, or its process ends.
-fn lock(staging: &Path, model: &Model) -> Result<fs::File> {
-    let path = staging.with_extension("lock");
-    let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
+fn lock(path: &Path, model: &Model) -> Result<fs::File> {
+    let file = OpenOptions::new().create(true).truncate(false).write(true).open(path);
     let file = file.with_context(|| format!("cannot write {}", path.display()))?;
     match file.try_lock() {
         Ok(()) => Ok(file),

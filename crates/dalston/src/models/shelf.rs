@@ -31,6 +31,11 @@ impl Shelf {
         self.0.join(".partial").join(model.id.replace('/', "-"))
     }
 
+    /// What is locked while it does.
+    pub fn lock(&self, model: &Model) -> PathBuf {
+        self.0.join(".partial").join(format!("{}.lock", model.id.replace('/', "-")))
+    }
+
     /// Whether it is there, all of it. That it is whole was seen when it came.
     pub fn has(&self, model: &Model) -> bool {
         let place = self.place(model);

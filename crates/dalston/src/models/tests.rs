@@ -262,7 +262,7 @@ async fn a_model_is_pulled_once_at_a_time() {
     let model = model(Source::File(file("m.bin", &content(12))));
     std::fs::write(folder.path().join("m.bin"), content(12)).expect("written");
     std::fs::create_dir_all(shelf.staging(&model)).expect("made");
-    let lock = std::fs::File::create(shelf.staging(&model).with_extension("lock")).expect("made");
+    let lock = std::fs::File::create(shelf.lock(&model)).expect("made");
     lock.lock().expect("locked");
     let origin = origin(folder.path().to_str().expect("a path"));
     let error = pull(&shelf, &model, &origin, &Seen::default()).await.expect_err("another pulls it");

@@ -6,20 +6,21 @@ use std::{
 };
 
 use dalston_engine_sdk::Capabilities;
-use dalston_gateway::auth::AuthConfig;
 use dalston_protocol::realtime::STREAM_PATH;
 
-use super::engine::kind;
-use crate::config::{Config, EngineName};
+use super::engine::{Engines, kind};
+use crate::config::{Config, EngineName, Role};
 
 /// The server, as its operator sees it.
 pub struct AddressBook<'a> {
     /// Where it listens.
     pub address: SocketAddr,
-    /// What live sessions are recognised with, the default one first.
-    pub capabilities: &'a [Capabilities],
+    /// The engines that run in this process, if any do.
+    pub engines: Option<&'a Engines>,
     /// What it was told.
     pub config: &'a Config,
+    /// Who is let in.
+    pub auth: String,
 }
 
 impl AddressBook<'_> {
@@ -37,38 +38,40 @@ impl AddressBook<'_> {
     }
 
     fn entries(&self) -> Vec<(&'static str, String)> {
-        let address = self.address;
-        let before = [
-            ("http", format!("http://{address}")),
-            ("ws", format!("ws://{address}{STREAM_PATH}")),
-            ("metrics", format!("http://{address}/metrics")),
-        ];
-        let after = [
-            ("auth", self.auth()),
-            ("tracing", self.tracing()),
-            ("try", format!("dalston stream FILE.wav --url http://{address}")),
-        ];
-        let engines = self.engines().into_iter().map(|engine| ("engine", engine));
-        before.into_iter().chain(engines).chain(after).collect()
+        let (address, role) = (self.address, &self.config.settings.role);
+        let mut entries = Vec::new();
+        if !role.is_all() {
+            entries.push(("role", role.to_string()));
+        }
+        if role.has(Role::Gateway) {
+            entries.push(("http", format!("http://{address}")));
+            entries.push(("ws", format!("ws://{address}{STREAM_PATH}")));
+        } else {
+            entries.push(("probes", format!("http://{address}/readyz")));
+        }
+        entries.push(("metrics", format!("http://{address}/metrics")));
+        entries.extend(self.engines().into_iter().map(|engine| ("engine", engine)));
+        if role.has(Role::Gateway) {
+            entries.push(("auth", self.auth.clone()));
+        }
+        entries.push(("tracing", self.tracing()));
+        if role.has(Role::Gateway) {
+            entries.push(("try", format!("dalston stream FILE.wav --url http://{address}")));
+        }
+        entries
     }
 
     /// What the engines are worth, in one honest line each.
     fn engines(&self) -> Vec<String> {
+        let Some(engines) = self.engines else { return Vec::new() };
+        let running: Vec<Capabilities> =
+            engines.streaming().iter().map(|engine| engine.capabilities().clone()).collect();
         let line = |name: &EngineName| {
-            let engine = self.capabilities.iter().find(|engine| engine.engine_id == name.as_str());
+            let engine = running.iter().find(|engine| engine.engine_id == name.as_str());
             let shown = engine.map_or_else(|| name.as_str().to_owned(), Capabilities::full_name);
             format!("{shown} ({})", kind(*name).worth())
         };
         self.config.settings.engines.iter().map(line).collect()
-    }
-
-    fn auth(&self) -> String {
-        match &self.config.gateway.auth {
-            AuthConfig::None { .. } => "off, for this machine only; `dalston keys create` makes a key".to_owned(),
-            AuthConfig::Keys { keys, .. } => {
-                format!("on, {} key{}", keys.len(), if keys.len() == 1 { "" } else { "s" })
-            }
-        }
     }
 
     fn tracing(&self) -> String {

@@ -1,15 +1,13 @@
-//! The batch side of the server: jobs in a database and a folder, their orchestrator and their engines in this process.
+//! What a process does about jobs: plans them, does their stages, or both.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
-use dalston_broker::{Broker, InProcessBroker};
 use dalston_egress::Client;
 use dalston_engine_diarize::Diarize;
 use dalston_engine_prepare::{Limits, Prepare};
 use dalston_engine_runner::{Runner, RunnerSettings};
 use dalston_engine_sdk::batch;
-use dalston_gateway::Jobs;
 use dalston_orchestrator::{Orchestrator, Settings, WebhookSettings};
 use dalston_protocol::JobId;
 use dalston_store::{Artifacts, JobStore, job_folder};
@@ -17,97 +15,106 @@ use dalston_telemetry::{Metrics, tracers};
 use tokio::{task::JoinSet, time::timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Config, ConfigError, Problem};
+use super::{
+    catalogue::{self, Announcer},
+    engine::Engines,
+    site::{Kept, Site},
+};
+use crate::config::{Config, Role};
 
-/// Jobs, kept and done.
-pub struct Batch {
-    /// What the gateway serves.
-    pub jobs: Jobs,
-    /// Fetches what `audio_url` names, and tells webhooks.
-    pub client: Client,
-    /// The orchestrator and a runner for each engine.
+/// The tasks that work on jobs. Dropped, they are cut.
+pub struct Work {
+    kept: Kept,
+    metrics: Arc<Metrics>,
     tasks: JoinSet<Result<()>>,
     stop: CancellationToken,
 }
 
-/// Jobs as they are kept, before anything is done about them.
-pub struct Kept {
-    store: JobStore,
-    artifacts: Artifacts,
-    client: Client,
-}
+impl Work {
+    /// Nothing yet. What is added begins at once, and ends when `stop` is cancelled.
+    pub fn on(kept: Kept, metrics: Arc<Metrics>, stop: CancellationToken) -> Self {
+        Self { kept, metrics, tasks: JoinSet::new(), stop }
+    }
 
-impl Kept {
-    /// Opens what is kept, so that what is wrong with it is known before an address is taken.
+    /// Begins what this process does about jobs. `known` is filled with the engines that there are.
     ///
     /// # Errors
-    /// When the database or the folder cannot be used.
-    pub async fn open(config: &Config) -> Result<Self> {
-        let database = config.data_dir.join("jobs.db");
-        let store = JobStore::open(&format!("sqlite:{}", database.display())).await;
-        let store = store.with_context(|| format!("cannot keep jobs in {}", database.display()))?;
-        let folder = config.data_dir.join("artifacts");
-        // The archive has locked the data folder: no other server writes there.
-        let artifacts =
-            Artifacts::local_alone(&folder).with_context(|| format!("cannot keep files in {}", folder.display()))?;
-        let client = Client::new(config.settings.egress(), tracers().clone())
-            .map_err(|error| Problem::new(config.layers.place_of("egress.ca_file"), error.to_string()))
-            .map_err(|problem| ConfigError(vec![problem]))?;
-        Ok(Self { store, artifacts, client })
-    }
-}
-
-impl Batch {
-    /// Begins to work on what is open.
-    pub fn start(
-        kept: Kept,
+    /// When the database fails.
+    pub async fn start(
+        mut self,
         config: &Config,
-        recognisers: Vec<Arc<dyn batch::Engine>>,
-        metrics: &Arc<Metrics>,
-        stop: CancellationToken,
-    ) -> Self {
-        let Kept { store, artifacts, client } = kept;
-        let broker: Arc<dyn Broker> = Arc::new(InProcessBroker::default());
-        let engines = engines(recognisers);
-        let infos: Vec<batch::EngineInfo> = engines.iter().map(|engine| engine.info()).collect();
-        let catalogue = batch::Catalogue::from(infos);
-        let mut tasks = JoinSet::new();
-        let orchestrator = Orchestrator::new(
-            store.clone(),
-            artifacts.clone(),
-            broker.clone(),
-            catalogue.clone(),
-            tracers().clone(),
-            metrics.clone(),
-            // The database is this process's own.
-            Settings { alone: true, ..Settings::default() },
-        )
-        .with_webhooks(client.clone(), WebhookSettings::default());
-        let stopped = stop.clone();
-        tasks.spawn(async {
-            orchestrator.run(stopped).await;
-            Ok(())
-        });
+        site: &Site,
+        recognisers: Option<&Engines>,
+        known: &batch::Catalogue,
+    ) -> Result<Self> {
+        let settings = &config.settings;
+        let mut own = Vec::new();
+        if settings.role.has(Role::Engine) {
+            own = engines(recognisers.map(Engines::batch).unwrap_or_default());
+            own.retain(|engine| settings.stages.is_empty() || settings.stages.contains(&engine.info().stage));
+        }
+        let infos: Vec<batch::EngineInfo> = own.iter().map(|engine| engine.info()).collect();
+        if settings.role.is_all() && settings.redis.is_none() {
+            known.replace(infos);
+        } else {
+            let announcer = Announcer::of(&infos);
+            announcer.tell(&self.kept.store).await.context("engines cannot be announced")?;
+            catalogue::read(&self.kept.store, known).await.context("the engines there are cannot be read")?;
+            self.add(announcer.keep(self.kept.store.clone(), self.stop.clone()));
+            self.add(catalogue::follow(self.kept.store.clone(), known.clone(), self.stop.clone()));
+        }
+        if settings.role.has(Role::Orchestrator) {
+            self.orchestrate(known.clone(), site.client.clone(), settings.webhooks(), site.is_alone);
+        }
+        self.run(own, &config.data_dir.join("scratch"));
+        if site.is_alone {
+            self.clear();
+        }
+        Ok(self)
+    }
+
+    /// Sees jobs through with these engines, and tells webhooks.
+    fn orchestrate(&mut self, engines: batch::Catalogue, client: Client, webhooks: WebhookSettings, is_alone: bool) {
+        let Kept { store, artifacts, broker } = self.kept.clone();
+        let settings = Settings { alone: is_alone, ..Settings::default() };
+        let (tracers, metrics) = (tracers().clone(), self.metrics.clone());
+        let orchestrator = Orchestrator::new(store, artifacts, broker, engines, tracers, metrics, settings);
+        let orchestrator = orchestrator.with_webhooks(client, webhooks);
+        self.add(orchestrator.run(self.stop.clone()));
+    }
+
+    /// Does the stages of these engines, each with a folder of its own below `scratch`.
+    fn run(&mut self, engines: Vec<Arc<dyn batch::Engine>>, scratch: &Path) {
         for engine in engines {
             let name = engine.info().engine_id;
             let settings = RunnerSettings {
                 drain: Duration::from_secs(10),
                 grace: Duration::from_secs(5),
-                ..RunnerSettings::new(config.data_dir.join("scratch").join(&name))
+                ..RunnerSettings::new(scratch.join(&name))
             };
-            let (store, artifacts, broker) = (store.clone(), artifacts.clone(), broker.clone());
-            let runner = Runner::new(engine, store, artifacts, broker, tracers().clone(), metrics.clone(), settings);
-            let stopped = stop.clone();
-            tasks.spawn(async move { runner.run(stopped).await.with_context(|| format!("the runner of {name}")) });
+            let Kept { store, artifacts, broker } = self.kept.clone();
+            let (tracers, metrics) = (tracers().clone(), self.metrics.clone());
+            let runner = Runner::new(engine, store, artifacts, broker, tracers, metrics, settings);
+            let stop = self.stop.clone();
+            self.tasks.spawn(async move { runner.run(stop).await.with_context(|| format!("the runner of {name}")) });
         }
-        // Whoever uploads from now on has a later id.
-        tasks.spawn(clear(store.clone(), artifacts.clone(), JobId::generate(), stop.clone()));
-        let jobs = Jobs { store, artifacts, broker, engines: catalogue, settings: config.settings.jobs() };
-        Self { jobs, client, tasks, stop }
+    }
+
+    /// Removes what earlier servers left behind. Nobody else may be uploading here: whoever uploads from now on has a later id.
+    fn clear(&mut self) {
+        let Kept { store, artifacts, .. } = self.kept.clone();
+        self.tasks.spawn(clear(store, artifacts, JobId::generate(), self.stop.clone()));
+    }
+
+    fn add(&mut self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(async {
+            task.await;
+            Ok(())
+        });
     }
 
     /// Waits until it has ended, which it begins to do at shutdown: no task is claimed any more, and what runs may go on for
-    /// a while. What is not done by then is taken up again at the next start.
+    /// a while. What is not done by then is taken up again at the next start, or by another process.
     pub async fn ended(mut self) {
         /// What the engines have to stop, and a little more for what they leave.
         const LONGEST: Duration = Duration::from_secs(20);
@@ -120,9 +127,9 @@ impl Batch {
             }
         };
         if timeout(LONGEST, all).await.is_err() {
-            tracing::warn!("tasks did not end in time; they are taken up again at the next start");
+            tracing::warn!("tasks did not end in time; they are taken up again later");
         }
-        self.jobs.store.close().await;
+        self.kept.store.close().await;
     }
 }
 

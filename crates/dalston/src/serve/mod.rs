@@ -1,10 +1,15 @@
-//! `dalston serve`: the whole server in one process.
+//! `dalston serve`: the whole server in one process, or some of its parts.
 
 mod address_book;
 mod batch;
+mod catalogue;
+mod doors;
 pub mod engine;
 pub mod limits;
+mod live;
+mod ops;
 mod signals;
+mod site;
 
 use std::{
     io,
@@ -15,24 +20,27 @@ use std::{
 };
 
 use anyhow::{Context, Result, anyhow};
-use dalston_gateway::{Deps, Gateway};
-use dalston_realtime::Worker;
-use dalston_session_router::{
-    Address, InProcessRegistry, Membership, Registry, RegistryTimes, RouterSettings, SessionRouter, link,
-};
-use dalston_store::{Archive, Limits};
+use dalston_engine_sdk::batch::Catalogue;
+use dalston_gateway::{Deps, Gateway, Jobs};
+use dalston_realtime::{RealtimeConfig, Worker};
+use dalston_session_router::SessionRouter;
+use dalston_store::{Archive, Limits, Shelf};
 use dalston_telemetry::{Metrics, Telemetry, tracers};
-use tokio::{net::TcpSocket, task::JoinHandle, time::timeout};
+use tokio::{net::TcpSocket, time::timeout};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use self::{
     address_book::AddressBook,
-    batch::{Batch, Kept},
+    batch::Work,
+    doors::Doors,
     engine::Engines,
+    live::Live,
+    ops::Ops,
+    site::{Kept, Site},
 };
 use crate::{
     cli::ServeArgs,
-    config::{self, Config, ConfigError, Problem},
+    config::{self, Config, ConfigError, Problem, Role},
 };
 
 /// Runs a server until it is told to stop.
@@ -68,7 +76,8 @@ const LAST_WRITES: Duration = Duration::from_millis(500);
 /// sessions before they had been read to their end.
 async fn serve(config: Config) -> Result<()> {
     let shutdown = signals::first()?;
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), "starting");
+    let role = config.settings.role.to_string();
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), role, "starting");
     let metrics = Arc::new(Metrics::new());
     let started = tokio::select! {
         biased;
@@ -78,68 +87,153 @@ async fn serve(config: Config) -> Result<()> {
         }
         started = Started::all(&config, &metrics) => started?,
     };
-    let Started { archive, kept, socket, engines } = started;
+    let Started { archive, shelf, site, doors, socket, engines } = started;
     let listener = socket.listen(BACKLOG).map_err(|error| not_listening(config.settings.bind, error))?;
-    let address = listener.local_addr()?;
-    let streaming = engines.streaming();
-    let capabilities: Vec<_> = streaming.iter().map(|engine| engine.capabilities().clone()).collect();
+    let _sweeping = shelf.clone().map(|shelf| AbortOnDropHandle::new(tokio::spawn(sweep(shelf))));
 
-    let registry = Arc::new(InProcessRegistry::new(RegistryTimes::default()));
-    let _noticing = AbortOnDropHandle::new(tokio::spawn(registry.clone().notice_standstills()));
-    let registry: Arc<dyn Registry> = registry;
-    let router = SessionRouter::new(registry.clone(), RouterSettings::default(), tracers().clone(), metrics.clone());
-    let router = Arc::new(router);
-
-    let _sweeping = AbortOnDropHandle::new(tokio::spawn(sweep(archive.clone())));
-    let worker =
-        Worker::new(config.realtime.clone(), streaming, metrics.clone(), tracers().clone(), Some(archive.clone()));
+    let router = config.settings.role.has(Role::Gateway).then(|| site.router(&metrics));
     let sessions_over = CancellationToken::new();
-    let mut worker = start_worker(worker, &registry, &router, sessions_over.clone()).await?;
-
-    let batch = Batch::start(kept, &config, engines.batch(), &metrics, shutdown.child_token());
-
-    let deps = Deps { router, tracers: tracers().clone(), metrics };
-    let gateway = Gateway::new(config.gateway.clone(), deps)?.with_archive(archive.clone());
-    let gateway = gateway.with_jobs(batch.jobs.clone())?.with_egress(batch.client.clone());
-    AddressBook { address, capabilities: &capabilities, config: &config }.print()?;
-    gateway.serve(listener, shutdown.cancelled()).await?;
-    sessions_over.cancel();
-    let Ok(ended) = timeout(LAST_WRITES, &mut worker).await else {
-        // Their clients have been closed; what they still wait for has had its time. They end with the process.
-        tracing::warn!("sessions of the realtime worker did not end in time and are cut");
-        // What is to be kept of the others is with the disk already, or as good as.
-        let _ = timeout(LAST_WRITES, archive.close()).await;
-        batch.ended().await;
-        return Ok(());
+    let live = match &engines {
+        Some(engines) if config.settings.role.has(Role::Realtime) => {
+            let (metrics, tracers) = (metrics.clone(), tracers().clone());
+            let worker = Worker::new(config.realtime.clone(), engines.streaming(), metrics, tracers, archive.clone());
+            Some(Live::start(worker, &site, router.as_deref(), &config.settings, sessions_over.clone()).await?)
+        }
+        _ => None,
     };
-    batch.ended().await;
-    ended.context("the realtime worker ended badly")?;
-    engines.shutdown().await;
-    archive.close().await.context("not every kept session reached the disk")
+    let engines_of_jobs = Catalogue::default();
+    let work = match &site.jobs {
+        Some(kept) => {
+            let work = Work::on(kept.clone(), metrics.clone(), shutdown.child_token());
+            Some(work.start(&config, &site, engines.as_ref(), &engines_of_jobs).await?)
+        }
+        None => None,
+    };
+
+    let address = listener.local_addr()?;
+    let behind = Behind { live, work, engines, archive, sessions_over };
+    let auth = doors.as_ref().map(Doors::describe).unwrap_or_default();
+    let book = AddressBook { address, engines: behind.engines.as_ref(), config: &config, auth };
+    let Some(router) = router else {
+        let ops = Ops { metrics, draining: shutdown.clone() };
+        let _probes = AbortOnDropHandle::new(tokio::spawn(ops.serve(listener)));
+        book.print()?;
+        shutdown.cancelled().await;
+        let RealtimeConfig { linger, drain_deadline, .. } = config.realtime;
+        return behind.end(linger + drain_deadline + LAST_WRITES).await;
+    };
+    let gateway = gateway(&config, &site, doors, router, metrics, shelf, engines_of_jobs)?;
+    book.print()?;
+    gateway.serve(listener, shutdown.cancelled()).await?;
+    // Its sessions have been asked to end, and have had their time.
+    behind.end(LAST_WRITES).await
+}
+
+/// What stands behind the edge.
+struct Behind {
+    live: Option<Live>,
+    work: Option<Work>,
+    engines: Option<Engines>,
+    archive: Option<Archive>,
+    sessions_over: CancellationToken,
+}
+
+impl Behind {
+    /// Ends it: sessions have so long, then tasks have their time.
+    async fn end(self, patience: Duration) -> Result<()> {
+        let Self { live, work, engines, archive, sessions_over } = self;
+        sessions_over.cancel();
+        let ended = match live {
+            Some(live) => live.ended(patience).await,
+            None => Ok(true),
+        };
+        let all_have = !matches!(ended, Ok(false));
+        if !all_have {
+            // Their clients have been closed; what they still wait for has had its time. They end with the process.
+            tracing::warn!("sessions of the realtime worker did not end in time and are cut");
+        }
+        if let Some(work) = work {
+            work.ended().await;
+        }
+        ended?;
+        match (engines, all_have) {
+            (Some(engines), true) => engines.shutdown().await,
+            // A session that was cut still waits for its engine.
+            _ => {}
+        }
+        let Some(archive) = archive else { return Ok(()) };
+        if !all_have {
+            // What is to be kept of the others is with the disk already, or as good as.
+            let _ = timeout(LAST_WRITES, archive.close()).await;
+            return Ok(());
+        }
+        archive.close().await.context("not every kept session reached the disk")
+    }
+}
+
+fn gateway(
+    config: &Config,
+    site: &Site,
+    doors: Option<Doors>,
+    router: Arc<SessionRouter>,
+    metrics: Arc<Metrics>,
+    shelf: Option<Shelf>,
+    engines: Catalogue,
+) -> Result<Gateway> {
+    let mut gateway = Gateway::new(config.gateway.clone(), Deps { router, tracers: tracers().clone(), metrics })?;
+    if let Some(shelf) = shelf {
+        gateway = gateway.with_shelf(shelf);
+    }
+    if let Some(Doors { keys, secret, .. }) = doors {
+        gateway = gateway.with_keys(keys, secret);
+    }
+    if let Some(Kept { store, artifacts, broker }) = site.jobs.clone() {
+        gateway = gateway.with_jobs(Jobs { store, artifacts, broker, engines, settings: config.settings.jobs() })?;
+    }
+    Ok(gateway.with_egress(site.client.clone()))
 }
 
 /// What can be wrong, or take long, before the server serves.
 struct Started {
-    archive: Archive,
-    kept: Kept,
+    archive: Option<Archive>,
+    shelf: Option<Shelf>,
+    site: Site,
+    /// Who is let in, where this process is a gateway.
+    doors: Option<Doors>,
     socket: TcpSocket,
-    engines: Engines,
+    engines: Option<Engines>,
 }
 
 impl Started {
     /// In the order of what it costs to find out: what the configuration names, the address, the engines themselves.
     async fn all(config: &Config, metrics: &Arc<Metrics>) -> Result<Self> {
-        engine::look(&config.settings)?;
-        let archive = open_archive(config).await?;
-        let kept = Kept::open(config).await?;
-        let socket = bind(config.settings.bind).map_err(|error| not_listening(config.settings.bind, error))?;
-        let engines = Engines::start(&config.settings, metrics).await?;
-        Ok(Self { archive, kept, socket, engines })
+        let settings = &config.settings;
+        let needs_recognisers = settings.needs_recognisers();
+        if needs_recognisers {
+            engine::look(settings)?;
+        }
+        let archive = if settings.role.has(Role::Realtime) { Some(open_archive(config).await?) } else { None };
+        let shelf = match &archive {
+            Some(archive) => Some(Shelf::clone(archive)),
+            None => site::shelf(config).await?,
+        };
+        let site = Site::open(config).await?;
+        let doors = match &site.jobs {
+            Some(kept) if settings.role.has(Role::Gateway) => Some(Doors::look(config, &kept.store).await?),
+            _ => None,
+        };
+        let socket = bind(settings.bind).map_err(|error| not_listening(settings.bind, error))?;
+        let engines = if needs_recognisers { Some(Engines::start(settings, metrics).await?) } else { None };
+        Ok(Self { archive, shelf, site, doors, socket, engines })
     }
 }
 
 async fn open_archive(config: &Config) -> Result<Archive> {
-    let opened = Archive::open(config.data_dir.join("sessions"), Limits::default()).await;
+    let folder = config.data_dir.join("sessions");
+    let opened = match &config.settings.artifacts {
+        Some(location) => Archive::with_shelf(folder, location, Limits::default()).await,
+        None => Archive::open(folder, Limits::default()).await,
+    };
     opened.map_err(|error| {
         let place = config.layers.place_of("data_dir");
         ConfigError(vec![Problem::new(place, format!("{error}; choose another with --data-dir"))]).into()
@@ -147,12 +241,12 @@ async fn open_archive(config: &Config) -> Result<Archive> {
 }
 
 /// Removes what has been kept long enough.
-async fn sweep(archive: Archive) {
+async fn sweep(shelf: Shelf) {
     const EVERY: Duration = Duration::from_secs(300);
     let mut ticks = tokio::time::interval(EVERY);
     loop {
         ticks.tick().await;
-        match archive.sweep(SystemTime::now()).await {
+        match shelf.sweep(SystemTime::now()).await {
             Ok(0) => {}
             Ok(removed) => tracing::info!(removed, "expired sessions were removed"),
             Err(error) => tracing::warn!(%error, "expired sessions cannot be removed now"),
@@ -177,20 +271,4 @@ fn not_listening(address: SocketAddr, error: io::Error) -> anyhow::Error {
         );
     }
     anyhow::Error::new(error).context(format!("cannot listen at {address}"))
-}
-
-/// Puts a worker of this process where the router finds it.
-async fn start_worker(
-    worker: Worker,
-    registry: &Arc<dyn Registry>,
-    router: &SessionRouter,
-    shutdown: CancellationToken,
-) -> Result<JoinHandle<()>> {
-    /// Well within what the registry waits for.
-    const HEARTBEAT: Duration = Duration::from_secs(2);
-    let (link, port) = link::in_process();
-    let record = worker.record(Address::InProcess);
-    router.links().insert(record.worker_id.clone(), Arc::new(link));
-    let membership = Membership::join(registry.clone(), record, HEARTBEAT).await?;
-    Ok(tokio::spawn(worker.run(port, membership, shutdown)))
 }

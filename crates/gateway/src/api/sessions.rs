@@ -8,7 +8,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use dalston_protocol::{ApiError, ErrorCode, SessionId};
-use dalston_store::{Archive, Page, StoreError, StoredSession};
+use dalston_store::{Page, Shelf, StoreError, StoredSession};
 use serde::Deserialize;
 
 use super::Failure;
@@ -37,7 +37,7 @@ pub(super) async fn list(
             .ok_or_else(|| Failure(ApiError::param("limit", format!("limit must be a number from 1 to {MOST}"))))?,
     };
     let cursor = paging.cursor.as_deref().map(|text| id("cursor", text)).transpose()?;
-    archive(&app)?.list(&caller.tenant(), limit, cursor.as_ref()).await.map(Json).map_err(|error| unreadable(&error))
+    shelf(&app)?.list(&caller.tenant(), limit, cursor.as_ref()).await.map(Json).map_err(|error| unreadable(&error))
 }
 
 pub(super) async fn one(
@@ -46,7 +46,7 @@ pub(super) async fn one(
     Path(session_id): Path<String>,
 ) -> Result<Json<StoredSession>, Failure> {
     let session_id = id("session_id", &session_id)?;
-    let found = archive(&app)?.get(&caller.tenant(), &session_id).await.map_err(|error| unreadable(&error))?;
+    let found = shelf(&app)?.get(&caller.tenant(), &session_id).await.map_err(|error| unreadable(&error))?;
     found.map(Json).ok_or_else(not_found)
 }
 
@@ -56,7 +56,7 @@ pub(super) async fn audio(
     Path(session_id): Path<String>,
 ) -> Result<Response, Failure> {
     let session_id = id("session_id", &session_id)?;
-    let found = archive(&app)?.audio(&caller.tenant(), &session_id).await.map_err(|error| unreadable(&error))?;
+    let found = shelf(&app)?.audio(&caller.tenant(), &session_id).await.map_err(|error| unreadable(&error))?;
     let audio = found.ok_or_else(not_found)?;
     let headers = [(header::CONTENT_TYPE, "audio/wav".to_owned()), (header::CONTENT_LENGTH, audio.bytes.to_string())];
     Ok((headers, Body::from_stream(audio.stream)).into_response())
@@ -68,12 +68,12 @@ pub(super) async fn delete(
     Path(session_id): Path<String>,
 ) -> Result<StatusCode, Failure> {
     let session_id = id("session_id", &session_id)?;
-    let was_there = archive(&app)?.delete(&caller.tenant(), &session_id).await.map_err(|error| unreadable(&error))?;
+    let was_there = shelf(&app)?.delete(&caller.tenant(), &session_id).await.map_err(|error| unreadable(&error))?;
     if was_there { Ok(StatusCode::NO_CONTENT) } else { Err(not_found()) }
 }
 
-fn archive(app: &App) -> Result<&Archive, Failure> {
-    app.archive.as_ref().ok_or_else(|| Failure(ApiError::new(ErrorCode::NotFound, "this server keeps no sessions")))
+fn shelf(app: &App) -> Result<&Shelf, Failure> {
+    app.shelf.as_ref().ok_or_else(|| Failure(ApiError::new(ErrorCode::NotFound, "this server keeps no sessions")))
 }
 
 fn id(param: &str, text: &str) -> Result<SessionId, Failure> {
@@ -88,6 +88,6 @@ fn not_found() -> Failure {
 
 /// The log is told what is wrong with which file, the client that something is.
 fn unreadable(error: &StoreError) -> Failure {
-    tracing::error!(%error, "the archive of sessions cannot be read");
-    Failure(ApiError::new(ErrorCode::Internal, "the archive of sessions cannot be read now"))
+    tracing::error!(%error, "kept sessions cannot be read");
+    Failure(ApiError::new(ErrorCode::Internal, "kept sessions cannot be read now"))
 }
