@@ -30,13 +30,7 @@ pub(crate) enum Place {
 }
 
 impl Address {
-    /// | form | is |
-    /// | --- | --- |
-    /// | `redis://[user:password@]host[:port][/database]`, `rediss://…` with TLS, `redis+unix:///path` | one server |
-    /// | `redis+sentinel://[user:password@]host[:port],…/service[/database]` | the primary that Sentinels call `service` |
-    /// | `redis+cluster://[user:password@]host[:port],…`, or several `redis://…` with commas between | a cluster |
-    ///
-    /// `rediss+…` is the same with TLS. User and password are those of Redis; Sentinels are asked without.
+    /// [`Redis::open`](crate::Redis::open) lists the forms.
     pub(crate) fn parse(url: &str, settings: &Settings) -> Result<Self, RedisError> {
         let (scheme, rest) = url.split_once("://").ok_or_else(|| not("it has no scheme"))?;
         let (plain, kind) = scheme.split_once('+').unwrap_or((scheme, ""));

@@ -69,8 +69,8 @@ struct State {
     failure: Option<Failure>,
 }
 
-/// Why there is no connection, and when the next attempt is due. Until then calls fail at once: a thousand waiting calls
-/// must not be a thousand attempts.
+/// Why there is no connection, and when the next attempt is due. Until then calls fail at once: a thousand waiting
+/// calls must not be a thousand attempts.
 struct Failure {
     error: RedisError,
     pause: Duration,
@@ -129,8 +129,8 @@ async fn connect(address: &Address, settings: &Settings) -> Result<Wire, RedisEr
     bounded(settings.connect, connecting).await
 }
 
-/// Whom to listen to: any node of a cluster does, since each hears what is published at another. `attempt` counts failures,
-/// so that another one is tried after each.
+/// Whom to listen to: any node of a cluster does, since each hears what is published at another. `attempt` counts
+/// failures, so that another one is tried after each.
 pub(crate) async fn to_listen_to(address: &Address, settings: &Settings, attempt: usize) -> Result<Client, RedisError> {
     match &address.place {
         Place::Server(client) => Ok(Client::clone(client)),

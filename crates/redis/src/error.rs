@@ -51,7 +51,8 @@ impl RedisError {
         !matches!(self, Self::NotAnAddress(_) | Self::Denied(_) | Self::Answer(_))
     }
 
-    /// Whether the server may have done what it was asked all the same. What must not be done twice is not simply repeated.
+    /// Whether the server may have done what it was asked all the same. What must not be done twice is not simply
+    /// repeated.
     pub fn may_have_happened(&self) -> bool {
         matches!(self, Self::Lost | Self::TimedOut(_))
     }

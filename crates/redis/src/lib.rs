@@ -13,13 +13,13 @@
 //! # let _ = (visits, before); Ok(()) }
 //! ```
 //!
-//! * **One connection for all short calls** of a [`Redis`] and its clones. It is made when it is needed, thrown away when it
-//!   is lost, does not answer or leads to a server that may not write, and made again: with Sentinel at whoever is the
-//!   primary by then. While no server can be reached, calls fail at once instead of each trying for itself.
+//! * **One connection for all short calls** of a [`Redis`] and its clones. It is made when it is needed, thrown away
+//!   when it is lost, does not answer or leads to a server that may not write, and made again: with Sentinel at whoever
+//!   is the primary by then. While no server can be reached, calls fail at once instead of each trying for itself.
 //! * **Every wait ends.** A call answers within [`Settings::answer`], whatever the server does. Nothing is repeated in
 //!   secret: [`RedisError::may_have_happened`] says what the caller has to reckon with.
-//! * **Nothing blocks on the shared connection.** Who waits for something to happen listens to a channel by a [`Listener`],
-//!   which has a connection of its own, and looks for himself.
+//! * **Nothing blocks on the shared connection.** Who waits for something to happen listens to a channel by a
+//!   [`Listener`], which has a connection of its own, and looks for himself.
 //! * **Keys of one script share a slot** ([`Keys`]), so that it runs in a cluster too.
 //! * Calls made for a span are CLIENT spans below it. Calls that belong to no trace make none.
 

@@ -64,8 +64,8 @@ impl Listener {
         Self { wishes, answer, _task: AbortOnDropHandle::new(task) }
     }
 
-    /// Listens to `channel`: when this returns, nothing that is published there goes unheard but for lost connections. Until
-    /// then and after an error it goes on trying until [`Listener::unsubscribe`].
+    /// Listens to `channel`: when this returns, nothing that is published there goes unheard but for lost connections.
+    /// Until then and after an error it goes on trying until [`Listener::unsubscribe`].
     ///
     /// # Errors
     /// When the server has not confirmed it in time.

@@ -59,9 +59,11 @@ impl Redis {
     /// # Errors
     /// When it is no such URL. The error does not repeat it: it may hold a password.
     pub fn open(url: &str, settings: Settings) -> Result<Self, RedisError> {
-        // Redis takes the provider of the process. It is the one that everything here uses; an error says that one was chosen
-        // already, which does as well.
-        let _ = crypto::ring::default_provider().install_default();
+        if url.starts_with("rediss") {
+            // The library takes the provider of the process, and panics where several could be meant. This is the one
+            // that everything here uses; an error says that one was chosen already, which does as well.
+            let _ = crypto::ring::default_provider().install_default();
+        }
         let address = Address::parse(url, &settings)?;
         Ok(Self(Arc::new(Shared { address, settings, link: Link::default() })))
     }

@@ -4,8 +4,8 @@ use redis::{ScriptInvocation, ToRedisArgs};
 
 /// A Lua script. It is sent once and called by its hash from then on; a server that forgot it is sent it again.
 ///
-/// A script that begins with `#!lua` is refused as a whole, before its first command, where it may not write or memory has
-/// run out; without, it can end half way. Those that free memory say `#!lua flags=allow-oom`.
+/// A script that begins with `#!lua` is refused as a whole, before its first command, where it may not write or memory
+/// has run out; without, it can end half way. Those that free memory say `#!lua flags=allow-oom`.
 #[derive(Debug, Clone)]
 pub struct Script {
     name: &'static str,

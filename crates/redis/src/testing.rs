@@ -59,7 +59,8 @@ impl Launch {
         self.with(&["--replicaof", "127.0.0.1", &primary.port.to_string()])
     }
 
-    /// A Sentinel instead of a server: alone it finds `primary` dead within half a second, and puts a replica in its place.
+    /// A Sentinel instead of a server: alone it finds `primary` dead within half a second, and puts a replica in its
+    /// place.
     #[must_use]
     pub fn sentinel_of(self, primary: &RedisServer) -> Self {
         let port = primary.port;

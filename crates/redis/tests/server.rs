@@ -186,7 +186,8 @@ async fn with_sentinels_the_primary_is_whoever_has_taken_over() {
     });
     listener.subscribe("news").await.unwrap();
     let _: () = redis.query(cmd("SET").arg("key").arg("before")).await.unwrap();
-    // What has not reached the replica would be lost with the primary, and a Sentinel must know the replica to choose it.
+    // What has not reached the replica would be lost with the primary, and a Sentinel must know the replica to choose
+    // it.
     assert_eq!(primary.ask(&["WAIT", "1", "10000"]), "1");
     let known = || sentinel.ask(&["SENTINEL", "REPLICAS", "dalston"]);
     soon(async || if known().contains("master-link-status\nok") { Ok(()) } else { Err(RedisError::Busy) }).await;

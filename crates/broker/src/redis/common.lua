@@ -1,8 +1,9 @@
 -- What every script begins with. All of a broker's keys share a slot, so names made up here are where the script runs.
 --
 --   served         zset: every queue that was ever used, by when it was last served (a count, not a time)
---   queue:NAME     stream: the messages that are not done; its group's pending entries are those that somebody has or had
---   leases:NAME    zset: of each pending entry, until when it is somebody's, in microseconds; past: it is for the next
+--   queue:NAME     stream: the messages that are not done; its group's pending entries are those that somebody has or
+--   had leases:NAME    zset: of each pending entry, until when it is somebody's, in microseconds; past: it is for the
+--   next
 --
 -- KEYS[1] is `served`, ARGV[1] what names of keys begin with.
 local GROUP = 'workers'

@@ -10,7 +10,8 @@ use crate::{BrokerError, Claim, Delivery};
 pub(super) type Ticket = u64;
 pub(super) type Answer = Result<Option<Delivery>, BrokerError>;
 
-/// A bell may not have been heard, and another process's clock is not ours: nobody waits longer than this without a look.
+/// A bell may not have been heard, and another process's clock is not ours: nobody waits longer than this without a
+/// look.
 const UNWOKEN: Duration = Duration::from_secs(1);
 
 /// What somebody waits for.

@@ -2,26 +2,27 @@
 //!
 //! # What stands where
 //!
-//! A queue is a stream, and in its group's pending entries stands who has what and how often it was delivered. Redis lets
-//! anybody acknowledge anything, so every acknowledgement, renewal and release goes through a script that first compares
-//! both (`redis/*.lua`; `common.lua` lists the keys). Leases stand beside it in a sorted set by the time they end: pending
-//! entries know only since when they are idle, and each claim has a lease of its own length.
+//! A queue is a stream, and in its group's pending entries stands who has what and how often it was delivered. Redis
+//! lets anybody acknowledge anything, so every acknowledgement, renewal and release goes through a script that first
+//! compares both (`redis/*.lua`; `common.lua` lists the keys). Leases stand beside it in a sorted set by the time they
+//! end: pending entries know only since when they are idle, and each claim has a lease of its own length.
 //!
-//! A claim, too, is one script: it takes what has come back before what is new, from the queue that was served longest ago,
-//! and writes down the lease in the same step. A blocking `XREADGROUP` could do neither, and whoever died between its answer
-//! and the writing of a lease would take the message with him. So it is not Redis that waits but this process, in a line
-//! ([`Line`](line::Line)): a publication or a release rings the queue's bell on a channel, which a connection of its own
-//! listens to, and the first in line looks. Once a second, and when a lease ends, the first looks unrung: so neither a bell
-//! that a lost connection has swallowed nor a dead process keeps a message waiting.
+//! A claim, too, is one script: it takes what has come back before what is new, from the queue that was served longest
+//! ago, and writes down the lease in the same step. A blocking `XREADGROUP` could do neither, and whoever died between
+//! its answer and the writing of a lease would take the message with him. So it is not Redis that waits but this
+//! process, in a line ([`Line`](line::Line)): a publication or a release rings the queue's bell on a channel, which a
+//! connection of its own listens to, and the first in line looks. Once a second, and when a lease ends, the first looks
+//! unrung: so neither a bell that a lost connection has swallowed nor a dead process keeps a message waiting.
 //!
-//! All keys of a broker share a hash tag, because the limit and the order of queues are over all of them. A cluster gives a
-//! broker one of its nodes; several brokers, each with a prefix of its own, are several nodes' work.
+//! All keys of a broker share a hash tag, because the limit and the order of queues are over all of them. A cluster
+//! gives a broker one of its nodes; several brokers, each with a prefix of its own, are several nodes' work.
 //!
 //! # What is lost with what
 //!
-//! With `appendonly yes` and `appendfsync always` what was accepted survives a crash of the server; with less, as much as
-//! Redis says; where a replica takes over, all but what had not reached it. A server that comes back empty is made use of at
-//! once: claims of before are refused, streams and groups are made again, and the store publishes again what was forgotten.
+//! With `appendonly yes` and `appendfsync always` what was accepted survives a crash of the server; with less, as much
+//! as Redis says; where a replica takes over, all but what had not reached it. A server that comes back empty is made
+//! use of at once: claims of before are refused, streams and groups are made again, and the store publishes again what
+//! was forgotten.
 //!
 //! Leases end by the server's wall clock. When it leaps ahead, messages go to a second consumer early, and the first is
 //! refused; when it leaps back, what a dead consumer had comes back that much later.
@@ -56,8 +57,8 @@ pub struct RedisBroker {
 }
 
 impl RedisBroker {
-    /// Takes `limit` messages, ready and claimed, of all queues; one more is refused with [`BrokerError::Full`]. It connects
-    /// when it is first asked something.
+    /// Takes `limit` messages, ready and claimed, of all queues; one more is refused with [`BrokerError::Full`]. It
+    /// connects when it is first asked something.
     ///
     /// # Panics
     /// Outside a tokio runtime, or when `prefix` has a brace.
