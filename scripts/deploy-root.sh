@@ -38,7 +38,13 @@ copy() {
   tar --create --directory / --files-from=- 2>/dev/null | tar --extract --directory "$root"
 }
 
-if [ ! -e "$root/complete" ]; then
+mkdir -p "$root"
+# Two runs at once must not both make it.
+exec 9>"$root.lock"
+flock 9
+made_of=$(cat "${BASH_SOURCE[0]}" "$here/../deploy/image/packages" | sha256sum)
+if [ "$(cat "$root/made_of" 2>/dev/null)" != "$made_of" ]; then
+  rm -rf "$root"
   mkdir -p "$root"/{proc,dev,tmp,etc,usr/{bin,sbin,lib,lib64,local/bin},var/lib/dalston}
   # dpkg knows files in both places; Debian has one.
   for merged in bin sbin lib lib64; do ln -sfn "usr/$merged" "$root/$merged"; done
@@ -47,8 +53,10 @@ if [ ! -e "$root/complete" ]; then
   dpkg -L "${packages[@]}" | grep -vE '^/usr/share/(doc|man|locale)/' | sed -E 's,^/(bin|sbin|lib|lib64)/,/usr/\1/,' | sort -u |
     while IFS= read -r file; do if [ -L "$file" ] || [ -f "$file" ]; then printf '%s\n' "$file"; fi; done | copy
   alternatives | copy
-  touch "$root/dev/null" "$root/usr/local/bin/dalston" "$root/complete"
+  touch "$root/dev/null" "$root/usr/local/bin/dalston"
+  echo "$made_of" >"$root/made_of"
 fi
+exec 9>&-
 
 export root binary
 # First as root of a namespace, to mount; then as 10001, as the image says, and locked into what was mounted.
