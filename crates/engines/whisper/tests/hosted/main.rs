@@ -146,8 +146,8 @@ async fn a_long_utterance_is_heard_to_its_end() {
 async fn a_multilingual_model_finds_the_language_out() {
     let folder = tempfile::tempdir().expect("a folder");
     let engine = ready(folder.path(), MULTILINGUAL).await;
-    for language in ["de", "auto"] {
-        let options = StreamOptions { language: language.into(), ..options(Profile::LowLatency) };
+    for (language, translate) in [("de", false), ("auto", false), ("de", true)] {
+        let options = StreamOptions { language: language.into(), translate, ..options(Profile::LowLatency) };
         assert_eq!(hear(&engine, options, &audio(4.2, true)).await.text, "go forward ten meters.", "{language}");
     }
     engine.shutdown().await;
