@@ -66,9 +66,24 @@ fn a_job_is_one_trace_below_its_client_and_its_stages_account_for_its_time() {
         let (service, name, attributes) = (&received.service, &received.span.name, received.attributes());
         let has = |key: &str, value: &str| attributes.get(key).is_some_and(|found| found == value);
         let is_behind = service == "dalston-orchestrator" || service.starts_with("dalston-engine-");
-        assert!(!is_behind || has("dalston.job_id", &id), "{service} {name}: {attributes:?}");
+        assert!(has("dalston.job_id", &id), "{service} {name}: {attributes:?}");
         assert!(!is_behind || has("dalston.request_id", "ticket-4711"), "{service} {name}: {attributes:?}");
     }
+    let upload = trace.only("upload_to_s3").attributes();
+    assert_eq!((&*upload["dalston.storage.backend"], &*upload["dalston.request_id"]), ("local", "ticket-4711"));
+    // Every hop over a queue says which, under the conventions.
+    for (name, operation, queue) in [
+        ("publish_job_created_event", "send", "orchestrator"),
+        ("engine.prepare.process", "process", "engine.prepare"),
+        ("engine.loopback.process", "process", "engine.loopback"),
+    ] {
+        let attributes = trace.only(name).attributes();
+        let found = ["system", "operation.type", "destination.name"].map(|key| &*attributes[&format!("messaging.{key}")]);
+        assert_eq!(found, ["dalston", operation, queue], "{name}");
+    }
+    let schedules = trace.named("orchestrator.schedule_task");
+    let queues: Vec<_> = schedules.iter().map(|span| span.attributes()["messaging.destination.name"].clone()).collect();
+    assert!(queues.contains(&"engine.prepare".into()) && queues.contains(&"engine.loopback".into()), "{queues:?}");
 
     // Its end is written within this span.
     let end = trace.only("orchestrator.mark_job_completed").span.end_time_unix_nano;

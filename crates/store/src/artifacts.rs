@@ -199,6 +199,14 @@ impl Artifacts {
         self.storage.names(&key::of_artifact(prefix)?).await
     }
 
+    /// What kind of place they are kept in, for traces: `local` or `s3`.
+    pub fn backend(&self) -> &'static str {
+        match &self.storage.home {
+            Home::Folder(_) => "local",
+            Home::Bucket(_) => "s3",
+        }
+    }
+
     /// Removes the artifact of this key, and all whose keys begin with these names. How many there were.
     ///
     /// # Errors

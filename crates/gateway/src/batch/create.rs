@@ -148,6 +148,7 @@ async fn upload(
     );
     span.label(key::JOB_ID, id.as_str());
     span.label(key::REQUEST_ID, caller.request_id.as_str());
+    span.set(key::STORAGE_BACKEND, batch.artifacts.backend());
     let incoming = Incoming { headers: &parts.headers, body, settings: &batch.settings };
     let writer = || batch.artifacts.writer(&key, batch.settings.max_upload);
     let file = span.around(incoming.read(asked, writer)).await.map_err(Failure)?;
