@@ -69,6 +69,10 @@ async fn a_redis_that_comes_back_empty_is_told_who_has_which_slot() {
 async fn a_redis_that_is_emptied_under_way_is_told_who_has_which_slot() {
     let redis = RedisServer::start();
     let (worker, gateway) = stage(&redis).await;
-    redis.ask(&["FLUSHALL"]);
+    // Again and again, so that gateways renew before the worker is back, and after.
+    for _ in 0..8 {
+        redis.ask(&["FLUSHALL"]);
+        sleep(LEASE / 5).await;
+    }
     is_whole(worker, gateway).await;
 }

@@ -145,9 +145,11 @@ impl Session {
                 let _ = writer.say(vanished()).await;
             }
             // The worker answers for what it received, and must not take our silence for our death meanwhile.
-            tokio::join!(to_gateway.closed(), async {
-                tokio::select! { () = writer.stay_alive() => {}, () = to_gateway.closed() => {} }
-            });
+            tokio::select! {
+                () = to_gateway.closed() => {}
+                // It cannot be said any more, and the reader finds out why.
+                () = writer.stay_alive() => to_gateway.closed().await,
+            }
         };
         tokio::select! {
             lost = hear(&mut reader, &to_gateway) => if let Some(lost) = lost {

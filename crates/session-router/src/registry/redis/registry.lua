@@ -36,9 +36,11 @@ end
 
 local now = now_is()
 
--- The life of the server: one that has begun another may have forgotten what it had acknowledged.
+-- The life of the server and of what it keeps: one that was started again, took over or was emptied may have forgotten what it
+-- had acknowledged.
 local function generation()
-    return call('INFO', 'server'):match('run_id:(%w+)')
+    call('HSETNX', clock, 'born', string.format('%.0f', real_time()))
+    return call('INFO', 'server'):match('run_id:(%w+)') .. '-' .. call('HGET', clock, 'born')
 end
 
 local function column(key)
