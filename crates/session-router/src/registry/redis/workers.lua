@@ -14,7 +14,7 @@ for i = 1, #workers, 2 do
         health = 'suspect'
     end
     local its_capacity, its_kind = call('HGET', capacity, worker), call('HGET', kind, worker)
-    for _, part in ipairs({worker, health, its_capacity, used(worker), now - last, its_kind}) do
+    for _, part in ipairs({worker, health, its_capacity, used(worker), math.max(0, now - last), its_kind}) do
         table.insert(reply, part)
     end
 end

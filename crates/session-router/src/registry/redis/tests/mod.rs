@@ -2,11 +2,14 @@
 
 use std::sync::{Arc, Weak};
 
-use dalston_redis::{cmd, testing::RedisServer};
+use dalston_redis::{
+    cmd,
+    testing::{Launch, RedisServer},
+};
 use dalston_telemetry::Tracers;
 
 use super::*;
-use crate::conformance::registry::Subject;
+use crate::conformance::{engine, registry::Subject, worker};
 
 /// One for all tests that do it no harm, each with a prefix of its own. It ends with the last test that has it.
 fn server() -> Arc<RedisServer> {
@@ -45,3 +48,79 @@ async fn subject() -> Subject {
 }
 
 crate::registry_conformance!(tokio::test, subject);
+
+#[tokio::test]
+async fn a_reservation_is_one_round_trip_once_the_kinds_of_workers_are_known() {
+    let server = RedisServer::start();
+    let registry = registry(&server.url(), "test", RegistryTimes::default());
+    let calls = || {
+        let stats = server.ask(&["INFO", "commandstats"]);
+        let evalsha =
+            stats.lines().find_map(|line| line.strip_prefix("cmdstat_evalsha:calls=")).unwrap_or("0").to_owned();
+        evalsha.split(',').next().and_then(|calls| calls.parse::<u32>().ok()).expect("it is a number")
+    };
+    for code in ["de", "en", "fr"] {
+        registry.register(worker(20, vec![engine(code, code, &[code])])).await.expect("the registry answers");
+    }
+    let request = || ReserveRequest {
+        lease: LeaseId::generate(),
+        wanted: Wanted { language: "en".into(), model: None },
+        ttl: Duration::from_secs(15),
+        exclude: Vec::new(),
+    };
+    registry.reserve(&request()).await.expect("there is room");
+    let before = calls();
+    for _ in 0..10 {
+        registry.reserve(&request()).await.expect("there is room");
+    }
+    assert_eq!(calls() - before, 10);
+}
+
+/// Every key of a script in one slot, or the cluster refuses it.
+#[tokio::test]
+async fn a_cluster_runs_every_script() {
+    let server = Launch::default().cluster().start();
+    let registry = registry(&server.url(), "test", RegistryTimes::default());
+    let record = worker(2, vec![engine("echo", "echo-en", &["en"])]);
+    let id = record.worker_id.clone();
+    let (held, lease) = (LeaseId::generate(), LeaseId::generate());
+    registry.restore(record, vec![held.clone()]).await.expect("it restores");
+    assert_eq!(registry.heartbeat(&id).await, Ok(Heartbeat::Counted));
+    let wanted = Wanted { language: "en".into(), model: None };
+    let request = ReserveRequest { lease: lease.clone(), wanted, ttl: Duration::from_secs(15), exclude: Vec::new() };
+    assert_eq!(registry.reserve(&request).await.expect("there is room").worker_id, id);
+    assert_eq!(registry.renew(&[held, lease.clone()]).await, Ok(Vec::new()));
+    registry.release(&lease).await.expect("it releases");
+    registry.suspect(&id, Duration::from_secs(1)).await.expect("it suspects");
+    registry.drain(&id).await.expect("it drains");
+    assert_eq!(registry.workers().await.expect("it lists")[0].used, 1);
+    registry.deregister(&id).await.expect("it forgets");
+    assert_eq!(registry.workers().await, Ok(Vec::new()));
+    registry.ask::<()>(registry.scripts.beat()).await.expect("it beats");
+    assert_eq!(server.ask(&["EXISTS", "{test:workers}:leases", "{test:workers}:kinds", "{test:workers}:slots"]), "0");
+}
+
+/// An hour forwards and an hour back, as an operator's hand or a replica's clock does it.
+#[tokio::test]
+async fn a_clock_that_jumps_costs_no_lease() {
+    let server = server();
+    let prefix = prefix();
+    let registry = registry(&server.url(), &prefix, RegistryTimes::default());
+    let id = worker(1, vec![engine("echo", "echo-en", &["en"])]);
+    registry.register(id).await.expect("the registry answers");
+    let wanted = Wanted { language: "en".into(), model: None };
+    let lease = LeaseId::generate();
+    let request = ReserveRequest { lease: lease.clone(), wanted, ttl: Duration::from_secs(15), exclude: Vec::new() };
+    registry.reserve(&request).await.expect("there is room");
+    for hour in [-3_600_000, 3_600_000] {
+        registry.ask::<()>(registry.scripts.beat()).await.expect("it beats");
+        // What was kept until now moves to the other side of the jump, instead of the clock.
+        for field in ["beat", "stood_still"] {
+            let key = Keys::new(&prefix, "workers").key("clock");
+            let () = registry.redis.query(cmd("HINCRBY").arg(key).arg(field).arg(hour)).await.expect("it answers");
+        }
+        assert_eq!(registry.renew(std::slice::from_ref(&lease)).await, Ok(Vec::new()), "{hour}");
+        let status = registry.workers().await.expect("it lists").remove(0);
+        assert_eq!((status.health, status.used), (crate::Health::Ready, 1), "{hour}");
+    }
+}
