@@ -16,7 +16,7 @@ fn server(collector: &Collector) -> Server {
 }
 
 /// Names of the job's spans in the aligner's lane.
-fn align_spans(collector: Collector, id: &str) -> Vec<String> {
+fn align_spans(collector: &Collector, id: &str) -> Vec<String> {
     let traces = trace::by_trace(collector.spans());
     let spans = traces.iter().flat_map(|trace| &trace.spans);
     let aligning = spans.filter(|received| {
@@ -58,7 +58,7 @@ fn words_without_times_are_aligned_in_a_stage_of_the_jobs_trace() {
     assert_eq!(server.ended(&silence)["transcript"]["text"], "");
     assert!(server.stop().success());
 
-    let mut names = align_spans(collector, &id);
+    let mut names = align_spans(&collector, &id);
     names.sort();
     assert_eq!(names, ["align", "download_input", "engine.align.process", "upload_output"]);
 }

@@ -78,7 +78,8 @@ fn a_job_is_one_trace_below_its_client_and_its_stages_account_for_its_time() {
         ("engine.loopback.process", "process", "engine.loopback"),
     ] {
         let attributes = trace.only(name).attributes();
-        let found = ["system", "operation.type", "destination.name"].map(|key| &*attributes[&format!("messaging.{key}")]);
+        let found =
+            ["system", "operation.type", "destination.name"].map(|key| &*attributes[&format!("messaging.{key}")]);
         assert_eq!(found, ["dalston", operation, queue], "{name}");
     }
     let schedules = trace.named("orchestrator.schedule_task");

@@ -145,7 +145,7 @@ fn receivers_that_hang_lead_inward_or_answer_without_end_hold_up_nobody() {
     let mut told: Vec<String> = jobs.iter().map(|_| job_of(&good.next())).collect();
     let took = began.elapsed();
     told.sort_unstable();
-    let mut all = jobs.clone();
+    let mut all = jobs;
     all.sort_unstable();
     assert_eq!(told, all);
     // One that hangs is given two seconds, four at a time: in its turn, the last would wait for six.

@@ -200,9 +200,15 @@ fn a_part_of_a_server_says_all_that_it_needs_to_meet_the_others() {
         load(None, variables(given), &flags)
     };
     let engine = "for --role engine";
-    reports(role("engine", &[]), &["redis.url (REDIS_URL): is needed", engine, "artifacts.url (DALSTON_ARTIFACTS_URL)"]);
     reports(
-        role("gateway,orchestrator", &[("REDIS_URL", "redis://127.0.0.1"), ("DALSTON_ARTIFACTS_URL", "s3://bucket/all")]),
+        role("engine", &[]),
+        &["redis.url (REDIS_URL): is needed", engine, "artifacts.url (DALSTON_ARTIFACTS_URL)"],
+    );
+    reports(
+        role(
+            "gateway,orchestrator",
+            &[("REDIS_URL", "redis://127.0.0.1"), ("DALSTON_ARTIFACTS_URL", "s3://bucket/all")],
+        ),
         &["database.url (DATABASE_URL)", "cluster.secret (DALSTON_CLUSTER_SECRET)"],
     );
     let whole = [

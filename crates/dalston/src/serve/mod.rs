@@ -156,10 +156,9 @@ impl Behind {
             work.ended().await;
         }
         ended?;
-        match (engines, all_have) {
-            (Some(engines), true) => engines.shutdown().await,
-            // A session that was cut still waits for its engine.
-            _ => {}
+        // A session that was cut still waits for its engine.
+        if let Some(engines) = engines.filter(|_| all_have) {
+            engines.shutdown().await;
         }
         let Some(archive) = archive else { return Ok(()) };
         if !all_have {

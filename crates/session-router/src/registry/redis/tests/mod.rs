@@ -124,3 +124,35 @@ async fn a_clock_that_jumps_costs_no_lease() {
         assert_eq!((status.health, status.used), (crate::Health::Ready, 1), "{hour}");
     }
 }
+
+/// The gateway is quicker than the worker: it keeps its session, and takes the slot again only if it is free.
+#[tokio::test]
+async fn a_lease_that_the_server_forgot_is_taken_again_where_a_slot_is_free() {
+    let server = RedisServer::start();
+    let (mine, other) = [(); 2].map(|()| registry(&server.url(), "test", RegistryTimes::default())).into();
+    let record = worker(1, vec![engine("echo", "echo-en", &["en"])]);
+    let request = || ReserveRequest {
+        lease: LeaseId::generate(),
+        wanted: Wanted { language: "en".into(), model: None },
+        ttl: Duration::from_secs(15),
+        exclude: Vec::new(),
+    };
+    let wish = request();
+    let lease = std::slice::from_ref(&wish.lease);
+    mine.register(record.clone()).await.expect("the registry answers");
+    mine.reserve(&wish).await.expect("there is room");
+    for _ in 0..2 {
+        server.ask(&["FLUSHALL"]);
+        assert_eq!(mine.renew(lease).await, Ok(Vec::new()), "before the worker is back");
+        assert_eq!(mine.heartbeat(&record.worker_id).await, Ok(Heartbeat::Unknown));
+        mine.register(record.clone()).await.expect("the registry answers");
+        assert_eq!(mine.renew(lease).await, Ok(Vec::new()), "after");
+        assert!(matches!(other.reserve(&request()).await, Err(ReserveError::NoCapacity { .. })), "it is taken");
+    }
+    assert_eq!(other.renew(lease).await, Ok(Vec::new()), "whoever asks, it is there");
+
+    server.ask(&["FLUSHALL"]);
+    other.register(record.clone()).await.expect("the registry answers");
+    other.reserve(&request()).await.expect("nobody has said that it is taken");
+    assert_eq!(mine.renew(lease).await, Ok(lease.to_vec()), "it is not sold twice");
+}
