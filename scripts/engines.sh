@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Builds one program with all engines, runs the tests of those that the usual build does without, and prints how to start it.
+# Builds one program with all engines, runs the tests of those that the usual build does without, and prints how to
+# start it.
 #
-# Whisper is compiled from source, with cmake and a C++ compiler. sherpa-onnx comes as shared libraries out of a package of
-# PyPI, whose checksum is known; they end beside the program, which finds them there.
+# Whisper is compiled from source, with cmake and a C++ compiler. sherpa-onnx comes as shared libraries out of a package
+# of PyPI, whose checksum is known; they end beside the program, which finds them there.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 

@@ -1,5 +1,5 @@
-//! Lets the program find the shared libraries of sherpa-onnx beside itself, where their build puts them (tests are a folder
-//! below). What a library's own build tells the linker does not reach the program.
+//! Lets the program find the shared libraries of sherpa-onnx beside itself, where their build puts them (tests are a
+//! folder below). What a library's own build tells the linker does not reach the program.
 
 fn main() {
     if std::env::var_os("CARGO_FEATURE_SHERPA").is_some() {

@@ -1,7 +1,7 @@
 //! Checksums as they are published: SHA-1 or SHA-256.
 //!
-//! A SHA-1 tells a broken download from a whole one. It does not prove that nobody meant harm; but of most models nothing better
-//! is published, and they come over TLS.
+//! A SHA-1 tells a broken download from a whole one. It does not prove that nobody meant harm; but of most models
+//! nothing better is published, and they come over TLS.
 
 use std::fmt::{self, Write as _};
 

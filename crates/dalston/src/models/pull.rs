@@ -13,7 +13,8 @@ use super::origin::Origin;
 use super::registry::{File, Model, Size, Source};
 use super::shelf::Shelf;
 
-/// How often a download that breaks off is taken up again, as long as each time something came. Then it is the user's turn.
+/// How often a download that breaks off is taken up again, as long as each time something came. Then it is the user's
+/// turn.
 const RESUMPTIONS: u32 = 20;
 
 /// What a pull has to say while it runs.

@@ -109,9 +109,8 @@ async fn answer(
         from if from >= whole => "HTTP/1.1 416 Range Not Satisfiable\r\ncontent-length: 0\r\n\r\n".to_owned(),
         from => {
             let (last, rest) = (whole - 1, whole - from);
-            format!(
-                "HTTP/1.1 206 Partial Content\r\ncontent-range: bytes {from}-{last}/{whole}\r\ncontent-length: {rest}\r\n\r\n"
-            )
+            let range = format!("content-range: bytes {from}-{last}/{whole}");
+            format!("HTTP/1.1 206 Partial Content\r\n{range}\r\ncontent-length: {rest}\r\n\r\n")
         }
     };
     stream.write_all(head.as_bytes()).await?;

@@ -1,7 +1,7 @@
 //! Who spoke when, by two models: one that finds where voices change, and one that tells whose they are.
 //!
-//! Each file is worked on by a process of its own, because the library ends its process over a model that it cannot use, and
-//! because only an end stops it. It is given an order on standard input and says the turns on standard output.
+//! Each file is worked on by a process of its own, because the library ends its process over a model that it cannot
+//! use, and because only an end stops it. It is given an order on standard input and says the turns on standard output.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -178,8 +178,8 @@ impl Running {
         let status = self.0.wait().map_or_else(|error| error.to_string(), |status| status.to_string());
         let (segmentation, embedding) = (models.segmentation.display(), models.embedding.display());
         TaskError::failed(format!(
-            "the process that tells speakers apart ended: {status}. sherpa-onnx does so over models that it cannot use: are {segmentation} \
-             (engine.sherpa.segmentation) and {embedding} (engine.sherpa.embedding) what they should be?"
+            "the process that tells speakers apart ended: {status}. sherpa-onnx does so over models that it cannot use: \
+             are {segmentation} (engine.sherpa.segmentation) and {embedding} (engine.sherpa.embedding) what they should be?"
         ))
     }
 }

@@ -1,8 +1,8 @@
 //! What a model's folder holds, told by the names in it: nothing is opened.
 //!
-//! The library must be told what a network is, and ends the process when that is wrong. Publishers' folders are called by it:
-//! `sherpa-onnx-streaming-zipformer-en-2023-06-26`, `sherpa-onnx-nemo-ctc-en-conformer-small`. A folder that is called
-//! otherwise has to be renamed.
+//! The library must be told what a network is, and ends the process when that is wrong. Publishers' folders are called
+//! by it: `sherpa-onnx-streaming-zipformer-en-2023-06-26`, `sherpa-onnx-nemo-ctc-en-conformer-small`. A folder that is
+//! called otherwise has to be renamed.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -62,8 +62,8 @@ pub enum Problem {
     NoNetwork,
     /// It could be several.
     #[error(
-        "does not tell by its name what its {0} is: zipformer-ctc, nemo-ctc, wenet, paraformer and sense-voice are known \
-         (and only zipformer-ctc and nemo-ctc with `streaming`)"
+        "does not tell by its name what its {0} is: zipformer-ctc, nemo-ctc, wenet, paraformer and sense-voice are \
+         known (and only zipformer-ctc and nemo-ctc with `streaming`)"
     )]
     Unnamed(String),
 }

@@ -15,8 +15,8 @@ pub mod variable {
     pub const PUNCTUATION: &str = "DALSTON_SHERPA_PUNCTUATION";
 }
 
-const GET_ONE: &str = "`dalston models pull sherpa/streaming-zipformer-en-20m`, or set engine.sherpa.model (DALSTON_SHERPA_MODEL) to \
-                       the folder of a model from https://k2-fsa.github.io/sherpa/onnx";
+const GET_ONE: &str = "`dalston models pull sherpa/streaming-zipformer-en-20m`, or set engine.sherpa.model \
+                       (DALSTON_SHERPA_MODEL) to the folder of a model from https://k2-fsa.github.io/sherpa/onnx";
 
 /// What sherpa-onnx runs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -1,16 +1,16 @@
 //! Which words of a hypothesis are final: pure, without audio or clocks.
 //!
-//! LocalAgreement-2 (Macháček, Dabre, Bojar 2023): what two hypotheses in a row begin with alike is committed. Contract, held by
-//! property tests:
+//! LocalAgreement-2 (Macháček, Dabre, Bojar 2023): what two hypotheses in a row begin with alike is committed.
+//! Contract, held by property tests:
 //!
 //! * What is committed stays: it is only ever appended to.
 //! * A word is committed when the hypothesis before had the same word at the same place, but for case and punctuation.
 //! * Hypotheses that are each a beginning of the same text end in that text, no word lost and none twice, wherever the
 //!   audio before them was cut off.
 //!
-//! A hypothesis is of the audio in the *window*, which holds some committed words too: those after the last [cut](LocalAgreement::cut). Which of its
-//! words are new is found by their text first and by their times second, because the times of a model shift from one
-//! hypothesis to the next by more than a word's length.
+//! A hypothesis is of the audio in the *window*, which holds some committed words too: those after the last
+//! [cut](LocalAgreement::cut). Which of its words are new is found by their text first and by their times second,
+//! because the times of a model shift from one hypothesis to the next by more than a word's length.
 
 use dalston_engine_sdk::Word;
 
@@ -25,7 +25,8 @@ pub struct LocalAgreement {
 }
 
 impl LocalAgreement {
-    /// Hears the words of the whole window, with their times in the utterance. Gives how many words are committed by it.
+    /// Hears the words of the whole window, with their times in the utterance. Gives how many words are committed by
+    /// it.
     pub fn hear(&mut self, hypothesis: Vec<Word>) -> usize {
         let mut new = self.beyond_committed(hypothesis);
         let agreed = self.tail.iter().zip(&new).take_while(|(old, new)| is_same(&old.text, &new.text)).count();
@@ -78,7 +79,8 @@ impl LocalAgreement {
     fn beyond_committed(&self, mut hypothesis: Vec<Word>) -> Vec<Word> {
         let known = &self.committed[self.before..];
         let Some(last) = known.last() else { return hypothesis };
-        // Edits that make the known words out of each beginning of the hypothesis: one row of Levenshtein's table after the other.
+        // Edits that make the known words out of each beginning of the hypothesis: one row of Levenshtein's table after
+        // the other.
         let mut edits: Vec<usize> = (0..=hypothesis.len()).collect();
         for (row, word) in known.iter().enumerate() {
             let mut diagonal = edits[0];

@@ -1,11 +1,11 @@
 //! What a model's file says of itself, and whether it is whole: read without native code.
 //!
-//! whisper.cpp takes a file that breaks off before its first tensor for a model without weights, and one that breaks off in
-//! its last for a whole one. Both then hear nonsense. So the file is walked from end to end before it is loaded: only heads are
-//! read, which takes milliseconds.
+//! whisper.cpp takes a file that breaks off before its first tensor for a model without weights, and one that breaks
+//! off in its last for a whole one. Both then hear nonsense. So the file is walked from end to end before it is loaded:
+//! only heads are read, which takes milliseconds.
 //!
-//! The format: a magic number, eleven numbers that describe the network, the mel filters, the vocabulary, and tensors, each with
-//! a head, up to the end. All little-endian.
+//! The format: a magic number, eleven numbers that describe the network, the mel filters, the vocabulary, and tensors,
+//! each with a head, up to the end. All little-endian.
 
 use std::fs::File;
 use std::io::{self, BufReader, ErrorKind, Read, Seek, SeekFrom};
@@ -111,7 +111,8 @@ impl Walk {
         if tensors != 11 + 15 * audio_layers + 24 * text_layers {
             return Err(Defect::Truncated);
         }
-        // A multilingual vocabulary has a token more than the English one beside those of the languages, of which that has 99 too.
+        // A multilingual vocabulary has a token more than the English one beside those of the languages, of which that
+        // has 99 too.
         let languages = if vocabulary == ENGLISH { 1 } else { (vocabulary - ENGLISH + 98) as usize };
         Ok(ModelFile { languages, audio_context, size: self.size })
     }

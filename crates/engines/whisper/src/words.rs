@@ -71,6 +71,7 @@ fn is_note(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
     use proptest::prelude::*;
 
     use super::*;
@@ -107,7 +108,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_tokens_make_words_in_order_inside_the_audio(
-            tokens in proptest::collection::vec((proptest::collection::vec(any::<u8>(), 0..5), -1.0..40.0f64, -1.0..40.0f64), 0..20),
+            tokens in vec((vec(any::<u8>(), 0..5), -1.0..40.0f64, -1.0..40.0f64), 0..20),
             length in 0.0..30.0f64,
         ) {
             let mut words = Words::default();

@@ -1,4 +1,5 @@
-//! A model's file that is not what it should be is refused before anything is loaded, with what is wrong and what to do.
+//! A model's file that is not what it should be is refused before anything is loaded, with what is wrong and what to
+//! do.
 
 #[allow(dead_code, reason = "the other half is for those who load the model")]
 mod support;

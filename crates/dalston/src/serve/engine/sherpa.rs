@@ -40,8 +40,8 @@ impl Kind for Sherpa {
                 let engine = Arc::new(HostedEngine::start(config, installation.capabilities()));
                 engine.ready().await.map_err(anyhow::Error::new).with_context(|| {
                     format!(
-                        "sherpa-onnx ends its process over files that are not what their names say: see the log, and whether \
-                         engine.sherpa.model ({}) and engine.sherpa.punctuation are what they should be",
+                        "sherpa-onnx ends its process over files that are not what their names say: see the log, and \
+                         whether engine.sherpa.model ({}) and engine.sherpa.punctuation are what they should be",
                         installation.model.name
                     )
                 })?;

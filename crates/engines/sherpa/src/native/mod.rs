@@ -28,8 +28,8 @@ enum Recognizer {
 impl Sherpa {
     /// Looks at the files and loads them. **May end the process**: the library does so over a file that it cannot use.
     ///
-    /// # Errors
-    /// [`EngineError::Unavailable`] with the fix when something is missing, [`EngineError::Failed`] when the library refuses it.
+    /// # Errors [`EngineError::Unavailable`] with the fix when something is missing, [`EngineError::Failed`] when the
+    /// library refuses it.
     pub fn load(settings: &Settings) -> Result<Self, EngineError> {
         let installation = settings.probe()?;
         let recognizer = load::recognizer(&installation.model)?;

@@ -1,7 +1,7 @@
 //! Models that a test can make: real ONNX networks that tell low audio from high audio.
 //!
-//! Every fourth frame of the mel bands is weighed: more power in the lower half says ` GO`, more in the upper ` TEN`, and little in
-//! both nothing. CTC makes words of that: audio that is low, high, low says `GO TEN GO`.
+//! Every fourth frame of the mel bands is weighed: more power in the lower half says ` GO`, more in the upper ` TEN`,
+//! and little in both nothing. CTC makes words of that: audio that is low, high, low says `GO TEN GO`.
 
 use std::fs;
 use std::path::{Path, PathBuf};

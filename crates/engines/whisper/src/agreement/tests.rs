@@ -100,7 +100,9 @@ proptest! {
         let mut heard = 0;
         for (more, keep, shift) in steps {
             heard = (heard + more).min(truth.len());
-            let shifted = truth[window..heard.max(window)].iter().map(|word| Word { start: (word.start + shift).max(0.0), end: (word.end + shift).max(0.0), ..word.clone() });
+            let late = |time: f64| (time + shift).max(0.0);
+            let shifted = truth[window..heard.max(window)].iter();
+            let shifted = shifted.map(|word| Word { start: late(word.start), end: late(word.end), ..word.clone() });
             agreement.hear(shifted.collect());
             prop_assert_eq!(text(&agreement.words()), text(&truth[..heard]));
             if let Some(keep) = keep {

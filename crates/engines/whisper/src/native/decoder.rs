@@ -18,7 +18,8 @@ const FEWEST_POSITIONS: usize = 384;
 /// What is left free behind the audio, so that it is heard to end.
 const SPARE_POSITIONS: usize = 64;
 
-/// Tokens of a second of the fastest speech. A model that is stuck would say the same word until it has no room for more.
+/// Tokens of a second of the fastest speech. A model that is stuck would say the same word until it has no room for
+/// more.
 const TOKENS: usize = 12;
 /// The beam of what stays.
 const BEAM: c_int = 5;

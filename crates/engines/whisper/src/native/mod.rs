@@ -1,8 +1,8 @@
 //! whisper.cpp, loaded once and forked for each utterance.
 //!
-//! A fork has no thread but the one that forked. whisper.cpp starts threads for a computation and ends them with it, so between two
-//! there are none; a test counts them. What a stream needs beside the weights (its caches) is made before the fork, too: it
-//! costs a stream nothing until it is written to.
+//! A fork has no thread but the one that forked. whisper.cpp starts threads for a computation and ends them with it, so
+//! between two there are none; a test counts them. What a stream needs beside the weights (its caches) is made before
+//! the fork, too: it costs a stream nothing until it is written to.
 
 mod decoder;
 mod stream;
@@ -23,8 +23,8 @@ pub struct Whisper {
 impl Whisper {
     /// Looks at the model's file and loads it.
     ///
-    /// # Errors
-    /// [`EngineError::Unavailable`] with the fix when there is no whole model, [`EngineError::Failed`] when the library refuses it.
+    /// # Errors [`EngineError::Unavailable`] with the fix when there is no whole model, [`EngineError::Failed`] when
+    /// the library refuses it.
     pub fn load(settings: &Settings) -> Result<Self, EngineError> {
         // What the library prints cannot be told apart from what was said.
         whisper_rs::install_logging_hooks();

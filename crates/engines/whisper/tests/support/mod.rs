@@ -3,10 +3,10 @@
 //! It says `go forward ten meters.` to audio with most of its power below 4 kHz, and `ten of clubs.` to other audio:
 //!
 //! * The encoder averages the lower and the upper half of the mel bands into two of its dimensions.
-//! * Each token is one dimension of the decoder, and its feed-forward network leads from each token's dimension to that of the
-//!   token after it. All special tokens share a dimension that leads to the first words of both texts.
-//! * Cross-attention has no preferences, and so sees the average of the encoder's output. It adds a little to the first word of
-//!   the one text or of the other, by dimensions of its own.
+//! * Each token is one dimension of the decoder, and its feed-forward network leads from each token's dimension to that
+//!   of the token after it. All special tokens share a dimension that leads to the first words of both texts.
+//! * Cross-attention has no preferences, and so sees the average of the encoder's output. It adds a little to the first
+//!   word of the one text or of the other, by dimensions of its own.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -36,7 +36,8 @@ pub fn model(vocabulary: u32) -> Vec<u8> {
     let mut number = |value: u32| file.extend(value.to_le_bytes());
     number(0x6767_6d6c);
     let state = STATE as u32;
-    // Vocabulary, then context, width, heads and layers of the encoder and of the decoder, mel bands, and 16-bit weights.
+    // Vocabulary, then context, width, heads and layers of the encoder and of the decoder, mel bands, and 16-bit
+    // weights.
     [vocabulary, 1500, state, 1, 1, 448, state, 1, 1, 80, 1].into_iter().for_each(&mut number);
     [80, 201].into_iter().for_each(&mut number);
     // Each frequency in one band.
