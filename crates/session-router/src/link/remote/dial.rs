@@ -2,10 +2,7 @@
 
 use dalston_protocol::RequestId;
 use futures_util::{FutureExt, future::BoxFuture};
-use tokio::{
-    net::{TcpSocket, TcpStream, lookup_host},
-    sync::mpsc,
-};
+use tokio::sync::mpsc;
 use tokio_tungstenite::{
     client_async_with_config,
     tungstenite::{
@@ -18,9 +15,9 @@ use tokio_tungstenite::{
 use tracing::{Instrument, warn};
 
 use super::{
-    ClusterSecret, KERNEL_BUFFER, Liveness, MAX_FROM_WORKER, PROTOCOL, REQUEST_ID, RemoteError, TRACEPARENT,
+    ClusterSecret, Liveness, MAX_FROM_WORKER, PROTOCOL, REQUEST_ID, RemoteError, TRACEPARENT,
     duplex::{Lost, Reader, Socket, Writer, split},
-    websocket,
+    net, websocket,
     wire::{Answer, Garbage, Offer, Received, text, vanished},
 };
 use crate::link::{
@@ -61,26 +58,10 @@ impl WebSocketLink {
         Ok(request)
     }
 
-    async fn connect(&self) -> std::io::Result<TcpStream> {
+    async fn connect(&self) -> std::io::Result<net::Stream> {
         let (host, port) = (self.url.host().unwrap_or_default(), self.url.port_u16().unwrap_or_default());
         // A literal in brackets is looked up without them.
-        let host = host.trim_start_matches('[').trim_end_matches(']');
-        let mut last = std::io::ErrorKind::NotFound.into();
-        for address in lookup_host((host, port)).await? {
-            let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-            // Before the connection is made, or the window is larger already. Best effort: any buffer works.
-            let _ = socket.set_send_buffer_size(KERNEL_BUFFER);
-            let _ = socket.set_recv_buffer_size(KERNEL_BUFFER);
-            match socket.connect(address).await {
-                Ok(stream) => {
-                    // A frame of 20 ms must not wait for the next.
-                    stream.set_nodelay(true)?;
-                    return Ok(stream);
-                }
-                Err(error) => last = error,
-            }
-        }
-        Err(last)
+        net::connect(host.trim_start_matches('[').trim_end_matches(']'), port).await
     }
 
     async fn dial(&self, offer: &SessionOffer) -> Result<Socket, Refusal> {

@@ -8,7 +8,6 @@ use futures_util::{
     stream::{SplitSink, SplitStream},
 };
 use tokio::{
-    net::TcpStream,
     sync::mpsc,
     time::{Instant, Interval, MissedTickBehavior, interval_at, timeout},
 };
@@ -18,11 +17,11 @@ use tokio_tungstenite::{
 };
 
 use super::{
-    PARTING,
+    PARTING, net,
     wire::{Garbage, Outgoing, Received},
 };
 
-pub(super) type Socket = WebSocketStream<TcpStream>;
+pub(super) type Socket = WebSocketStream<net::Stream>;
 
 /// Why nothing more is heard of the other side.
 #[derive(Debug, thiserror::Error)]

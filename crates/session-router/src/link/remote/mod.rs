@@ -23,6 +23,7 @@
 
 mod dial;
 mod duplex;
+mod net;
 mod secret;
 mod serve;
 mod session;

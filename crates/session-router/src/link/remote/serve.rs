@@ -1,14 +1,12 @@
 //! The worker's side: listens for gateways, and puts their sessions to the worker's port.
 
 use std::{
-    io,
     net::{IpAddr, SocketAddr},
     sync::Arc,
     time::Duration,
 };
 
 use tokio::{
-    net::{TcpListener, TcpSocket, TcpStream},
     sync::Semaphore,
     task::{JoinHandle, JoinSet},
     time::timeout,
@@ -16,14 +14,12 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use super::{ClusterSecret, KERNEL_BUFFER, Liveness, RemoteError, WebSocketLink, session};
+use super::{ClusterSecret, Liveness, RemoteError, WebSocketLink, net, session};
 use crate::{
     Address,
     link::{InProcessLink, WorkerPort, in_process},
 };
 
-/// Connections that the kernel keeps until they are accepted.
-const BACKLOG: u32 = 1_024;
 /// Wait after an accept that failed for want of something, such as file descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
 /// Connections beyond the sessions: refusals under way, and gateways that are about to ask.
@@ -72,7 +68,7 @@ impl WorkerServer {
         if is_public(bind.ip()) {
             return Err(RemoteError::PublicAddress(bind));
         }
-        let listener = listen(bind).map_err(|source| RemoteError::Listen { address: bind, source })?;
+        let listener = net::Listener::bind(bind).map_err(|source| RemoteError::Listen { address: bind, source })?;
         let at = listener.local_addr().map_err(|source| RemoteError::Listen { address: bind, source })?;
         let url = match &settings.advertise {
             Some(url) => url.clone(),
@@ -107,19 +103,8 @@ impl Drop for WorkerServer {
     }
 }
 
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    // A worker that is restarted finds its address taken by connections that the kernel has not forgotten yet.
-    socket.set_reuseaddr(true)?;
-    // What is accepted inherits them. Best effort: any buffer works.
-    let _ = socket.set_send_buffer_size(KERNEL_BUFFER);
-    let _ = socket.set_recv_buffer_size(KERNEL_BUFFER);
-    socket.bind(address)?;
-    socket.listen(BACKLOG)
-}
-
 /// The connections' owner: they end with it.
-async fn serve(listener: TcpListener, link: InProcessLink, settings: ServerSettings, closing: CancellationToken) {
+async fn serve(listener: net::Listener, link: InProcessLink, settings: ServerSettings, closing: CancellationToken) {
     let settings = Arc::new(settings);
     let places = Arc::new(Semaphore::new((settings.max_sessions + RESERVE).min(Semaphore::MAX_PERMITS)));
     let mut connections = JoinSet::new();
@@ -154,11 +139,7 @@ async fn serve(listener: TcpListener, link: InProcessLink, settings: ServerSetti
     while connections.join_next().await.is_some() {}
 }
 
-async fn connection(stream: TcpStream, peer: SocketAddr, link: InProcessLink, settings: &ServerSettings) {
-    // A frame must not wait for the next.
-    if stream.set_nodelay(true).is_err() {
-        return;
-    }
+async fn connection(stream: net::Stream, peer: SocketAddr, link: InProcessLink, settings: &ServerSettings) {
     match timeout(settings.handshake, session::open(stream, &link, settings)).await {
         Ok(Ok(session)) => session.run().await,
         Ok(Err(session::NotOpened::WrongSecret)) => warn!(%peer, "somebody without the cluster's secret was refused"),

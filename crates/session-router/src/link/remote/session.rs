@@ -2,7 +2,7 @@
 
 use dalston_protocol::RequestId;
 use dalston_telemetry::TraceContext;
-use tokio::{net::TcpStream, sync::mpsc, time::timeout};
+use tokio::{sync::mpsc, time::timeout};
 use tokio_tungstenite::{
     accept_hdr_async_with_config,
     tungstenite::{
@@ -16,7 +16,7 @@ use tracing::{Instrument, Span, info};
 use super::{
     MAX_TO_WORKER, PARTING, PROTOCOL, REQUEST_ID, ServerSettings, TRACEPARENT,
     duplex::{Lost, Reader, Writer, split},
-    websocket,
+    net, websocket,
     wire::{Answer, FromGateway, Garbage, Offer, Received, read, text},
 };
 use crate::link::{FromWorker, InProcessLink, SessionChannel, ToWorker, WorkerLink};
@@ -49,7 +49,7 @@ pub(super) struct Session {
 
 /// From a connection to a session. The caller bounds it.
 pub(super) async fn open(
-    stream: TcpStream,
+    stream: net::Stream,
     link: &InProcessLink,
     settings: &ServerSettings,
 ) -> Result<Session, NotOpened> {
