@@ -103,6 +103,9 @@ pub struct StreamLimits {
     /// close 1011. Longer than the workers' own limits, or a session would be given up that is about to be answered.
     #[serde(deserialize_with = "seconds")]
     pub worker_timeout: Duration,
+    /// Time to find another worker for a session whose own was lost: 30 s. Then close 1011.
+    #[serde(deserialize_with = "seconds")]
+    pub move_timeout: Duration,
     /// Longest session: none by default, since captions of a channel go on for ever. Then what was received is
     /// answered, and close 4429.
     #[serde(deserialize_with = "maybe_seconds")]
@@ -122,6 +125,7 @@ impl Default for StreamLimits {
             close_timeout: Duration::from_secs(5),
             allocate_timeout: Duration::from_secs(10),
             worker_timeout: Duration::from_secs(60),
+            move_timeout: Duration::from_secs(30),
             max_duration: None,
         }
     }
@@ -150,6 +154,7 @@ impl StreamLimits {
             ("stream.close_timeout", self.close_timeout),
             ("stream.allocate_timeout", self.allocate_timeout),
             ("stream.worker_timeout", self.worker_timeout),
+            ("stream.move_timeout", self.move_timeout),
             ("stream.max_duration", self.max_duration.unwrap_or(Duration::MAX)),
         ] {
             not_zero(key, value)?;

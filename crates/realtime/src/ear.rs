@@ -1,10 +1,14 @@
 //! One channel's ear: samples to utterances, and the way to the channel's recogniser.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use dalston_audio::{AudioTime, FRAME_SAMPLES, Framer, Vad, VadKind, Verdict};
 use dalston_engine_sdk::{StreamOptions, StreamingEngine};
 use dalston_protocol::realtime::{Endpointing, FinalCause};
+use dalston_session_router::link::Continuation;
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -51,6 +55,8 @@ pub(crate) struct Ear {
     vad_enabled: bool,
     framer: Framer,
     endpointer: Endpointer,
+    /// Another worker has answered for the audio up to here. It is only to be detected in what sounds.
+    answered: AudioTime,
     feed: Feed,
 }
 
@@ -96,7 +102,15 @@ impl Ear {
             flush: None,
         };
         let endpointer = Endpointer::new(rules, vad_enabled);
-        Self { channel, vad_kind, vad: None, vad_enabled, framer: Framer::new(), endpointer, feed }
+        let answered = AudioTime::ZERO;
+        Self { channel, vad_kind, vad: None, vad_enabled, framer: Framer::new(), endpointer, answered, feed }
+    }
+
+    /// Goes on where the ear of another worker was.
+    pub(crate) fn continuing(self, continues: &Continuation) -> Self {
+        let answered = audio_time(continues.answered[usize::from(self.channel)]);
+        let endpointer = self.endpointer.starting_at(AudioTime::from_millis(continues.from * 1_000));
+        Self { answered, endpointer, ..self }
     }
 
     /// Whether the recogniser's queue can take what one step makes.
@@ -122,13 +136,17 @@ impl Ear {
         recognition: &Recognition,
         mut noticed: impl FnMut(u8, Noticed),
     ) {
-        let Self { channel, vad_kind, vad, vad_enabled, framer, endpointer, feed } = self;
+        let Self { channel, vad_kind, vad, vad_enabled, framer, endpointer, answered, feed } = self;
         framer.push(samples, |frame| {
             let mut voiced = false;
             if *vad_enabled {
                 let vad = vad.get_or_insert_with(|| Vad::new(*vad_kind));
                 voiced = vad.is_speech(frame);
                 feed.judge(vad.verdict());
+            }
+            // By the middle of the frame: what was answered is told in milliseconds, and ends with a frame.
+            if endpointer.now() + AudioTime::from_samples(FRAME_SAMPLES as u64 / 2) < *answered {
+                return endpointer.pass_over();
             }
             let decided = endpointer.now() + AudioTime::from_samples(FRAME_SAMPLES as u64);
             endpointer.frame(frame, voiced, &mut |action| {
@@ -215,6 +233,11 @@ impl Ear {
         });
         feed.commands = None;
     }
+}
+
+/// A place on the session's clock, to the sample.
+pub(crate) fn audio_time(at: Duration) -> AudioTime {
+    AudioTime::from_samples((at.as_secs_f64() * 16_000.0).round() as u64)
 }
 
 impl Feed {

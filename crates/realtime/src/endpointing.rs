@@ -68,6 +68,17 @@ impl Endpointer {
         Self { rules, vad, state: QUIET, held: VecDeque::new(), now: AudioTime::ZERO }
     }
 
+    /// The clock of a session that another worker had.
+    pub(crate) fn starting_at(self, now: AudioTime) -> Self {
+        Self { now, ..self }
+    }
+
+    /// The next frame was answered for by another worker, and is part of no utterance here.
+    pub(crate) fn pass_over(&mut self) {
+        debug_assert!(!self.is_speaking() && self.held.is_empty(), "it comes before everything else");
+        self.now += FRAME;
+    }
+
     /// Other rules, from the next frame on.
     pub(crate) fn set_rules(&mut self, rules: Endpointing) {
         self.rules = rules;

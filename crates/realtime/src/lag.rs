@@ -52,12 +52,39 @@ pub(crate) struct LagBudget {
     warned: Option<Instant>,
     lag: Duration,
     max: Duration,
+    catching_up: Option<CatchingUp>,
 }
+
+/// A worker hears again what another one had heard, faster than it was spoken.
+#[derive(Debug, Clone, Copy)]
+struct CatchingUp {
+    /// Real time that it may take: as long as it took to speak.
+    within: Duration,
+    passed: Duration,
+}
+
+/// Audio behind what was received that a worker may be and have caught up.
+const CAUGHT_UP: Duration = Duration::from_millis(500);
 
 impl LagBudget {
     pub(crate) fn new(limits: LagLimits) -> Self {
         let zero = Duration::ZERO;
-        Self { limits, playout: zero, observed: None, over_since: None, warned: None, lag: zero, max: zero }
+        Self {
+            limits,
+            playout: zero,
+            observed: None,
+            over_since: None,
+            warned: None,
+            lag: zero,
+            max: zero,
+            catching_up: None,
+        }
+    }
+
+    /// So much audio comes at once, because another worker has died or gone down. It is lag only when this one does not get
+    /// through it in the time in which it was spoken.
+    pub(crate) fn catch_up(&mut self, within: Duration) {
+        self.catching_up = Some(CatchingUp { within, passed: Duration::ZERO });
     }
 
     /// The lag when it was last observed.
@@ -74,6 +101,15 @@ impl LagBudget {
     pub(crate) fn observe(&mut self, now: Instant, received: Duration, processed: Duration, waiting: bool) -> Verdict {
         let passed = self.observed.map_or(Duration::ZERO, |then| now.saturating_duration_since(then));
         self.observed = Some(now);
+        if let Some(CatchingUp { within, passed: so_far }) = &mut self.catching_up {
+            *so_far += passed;
+            let has_caught_up = received >= *within && received.saturating_sub(processed) <= CAUGHT_UP;
+            if !has_caught_up && *so_far < *within {
+                return Verdict::Fine;
+            }
+            self.playout = received;
+            self.catching_up = None;
+        }
         let can_wait = waiting && received.saturating_sub(self.playout) > AHEAD;
         if !can_wait {
             self.playout = (self.playout + passed).min(received);
@@ -158,6 +194,27 @@ mod tests {
         assert_eq!(run_waiting(600.0, true, |t| ((t * 20.0).min(10.0), 0.0)), (0, None), "a flood, held back");
         assert_eq!(run_waiting(600.0, true, |t| ((t * 2.0).min(10.0), 0.0)), (0, None), "twice real time");
         assert_eq!(run_waiting(600.0, true, |_| (4.5, 0.0)).1, None, "a short file");
+    }
+
+    #[test]
+    fn what_another_worker_had_heard_is_caught_up_with_and_lag_counts_from_then_on() {
+        let start = Instant::now();
+        let exceeded = |processed: &dyn Fn(f64) -> f64| {
+            let mut budget = LagBudget::new(LagLimits::default());
+            budget.catch_up(Duration::from_secs(30));
+            (0..=900).map(|tick| f64::from(tick) / 10.0).find(|t| {
+                // 30 s within the first 3 s, then live.
+                let received = (t * 10.0).min(30.0 + (t - 3.0).max(0.0));
+                let seconds = Duration::from_secs_f64;
+                let now = start + seconds(*t);
+                let verdict = budget.observe(now, seconds(received), seconds(processed(*t).min(received)), false);
+                matches!(verdict, Verdict::Exceeded(_))
+            })
+        };
+        assert_eq!(exceeded(&|t| t * 3.0), None, "three times as fast as it is spoken");
+        assert_eq!(exceeded(&|t| t * 0.9), Some(32.0), "never: it has as long as it took to speak");
+        let stalls_later = exceeded(&|t| if t < 50.0 { t * 3.0 } else { 77.0 }).expect("it is not live any more");
+        assert!((56.0..58.0).contains(&stalls_later), "{stalls_later}");
     }
 
     #[test]

@@ -12,7 +12,6 @@ mod endpointing;
 mod inference;
 mod lag;
 mod session;
-mod transcript;
 mod worker;
 
 #[allow(unused_imports, reason = "named in the docs above")]

@@ -19,13 +19,13 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use dalston_audio::{Encoding, Format, Intake};
+use dalston_audio::{AudioTime, Encoding, Format, Intake};
 use dalston_engine_sdk::{Caller, StreamOptions, StreamingEngine};
 use dalston_protocol::{
     ApiError, Close, ErrorCode,
-    realtime::{ClientMessage, ConfigUpdate, ServerMessage, SessionInfo},
+    realtime::{ClientMessage, ConfigUpdate, ServerMessage, SessionInfo, SessionTranscript},
 };
-use dalston_session_router::link::{Departure, FromWorker, SessionOffer, ToWorker};
+use dalston_session_router::link::{Continuation, Departure, FromWorker, SessionOffer, ToWorker};
 use dalston_store::{Recording, RecordingStart};
 use dalston_telemetry::{SessionStart, SessionTrace};
 use tokio::{sync::mpsc, time::Instant};
@@ -40,7 +40,6 @@ use crate::{
     ear::{Ear, Recognition},
     inference::{Outcome, Pace},
     lag::{LagBudget, Verdict},
-    transcript::Transcript,
 };
 
 /// Outcomes under way from the recognisers. When full, they wait: the client is not reading.
@@ -54,6 +53,8 @@ const WAIT_TOLD: Duration = Duration::from_secs(10);
 pub(crate) struct Session {
     shared: Arc<Shared>,
     offer: SessionOffer,
+    /// Where on the session's clock the first audio stands that this worker hears.
+    origin: AudioTime,
     intake: Intake,
     ears: Vec<Ear>,
     recognition: Recognition,
@@ -64,12 +65,21 @@ pub(crate) struct Session {
     /// Since when a recogniser waits for its turn at the engine, or when the client was last told.
     waiting: Option<Instant>,
     trace: SessionTrace,
-    transcript: Transcript,
+    transcript: SessionTranscript,
     told: Told,
     settled: Settled,
     /// Boxed: most sessions are not kept.
     recording: Option<Box<Recording>>,
     client: mpsc::Sender<FromWorker>,
+}
+
+/// When the worker goes down.
+#[derive(Clone)]
+pub(crate) struct Notice {
+    /// Soon: the session may go on elsewhere.
+    pub(crate) leaving: CancellationToken,
+    /// Now: what was received is answered, and no more is taken.
+    pub(crate) drain: CancellationToken,
 }
 
 /// What a session is served with.
@@ -84,21 +94,30 @@ impl Session {
     /// Names the parameter that cannot be served.
     pub(crate) fn new(
         shared: Arc<Shared>,
-        offer: SessionOffer,
+        mut offer: SessionOffer,
         service: Service,
         client: mpsc::Sender<FromWorker>,
     ) -> Result<(Self, mpsc::Receiver<Box<Outcome>>), ApiError> {
+        let continues = offer.continues.take().map(|continues| *continues);
         let asked = &offer.config;
         let settings = &shared.config;
         let encoding: Encoding = asked.encoding.parse().map_err(|e| ApiError::param("encoding", format!("{e}")))?;
         let format = Format::new(encoding, asked.sample_rate, asked.channels.into())
             .map_err(|e| ApiError::param("sample_rate", format!("{e}")))?;
-        let ears = (0..asked.channels)
-            .map(|channel| Ear::new(channel, asked.endpointing, asked.enable_vad, settings.vad))
-            .collect();
+        let ear = |channel| {
+            let ear = Ear::new(channel, asked.endpointing, asked.enable_vad, settings.vad);
+            match &continues {
+                Some(continues) => ear.continuing(continues),
+                None => ear,
+            }
+        };
+        let ears = (0..asked.channels).map(ear).collect();
         let (outcomes, results) = mpsc::channel(OUTCOMES);
         let trace = begin_trace(&shared, &offer, &service);
-        let recording = shared.archive.as_ref().and_then(|archive| archive.record(recording_start(&offer, &service)));
+        let recording = shared
+            .archive
+            .as_ref()
+            .and_then(|archive| archive.record(recording_start(&offer, &service, continues.as_ref())));
         let recognition = Recognition {
             options: StreamOptions {
                 language: service.language,
@@ -113,23 +132,36 @@ impl Session {
             outcomes,
             engine: service.engine,
         };
-        let lag = LagBudget::new(settings.lag);
+        let mut lag = LagBudget::new(settings.lag);
+        if let Some(continues) = &continues {
+            lag.catch_up(continues.replayed);
+        }
+        let mut told = Told::new(asked.channels);
+        let (mut settled, mut utterances, mut origin) = (Settled::default(), 0, AudioTime::ZERO);
+        let mut transcript = SessionTranscript::default();
+        if let Some(continues) = continues {
+            told.continues(&continues);
+            settled = Settled::continuing(&continues);
+            (utterances, origin) = (continues.utterances, AudioTime::from_millis(continues.from * 1_000));
+            transcript = continues.said;
+        }
         let session = Self {
             intake: Intake::new(format),
             ears,
             recognition,
             pending: None,
-            utterances: 0,
+            utterances,
             lag,
             waiting: None,
             trace,
-            transcript: Transcript::default(),
-            told: Told::new(asked.channels),
-            settled: Settled::default(),
+            transcript,
+            told,
+            settled,
             recording: recording.map(Box::new),
             client,
             shared,
             offer,
+            origin,
         };
         Ok((session, results))
     }
@@ -139,26 +171,26 @@ impl Session {
         self,
         from_client: mpsc::Receiver<ToWorker>,
         outcomes: mpsc::Receiver<Box<Outcome>>,
-        drain: CancellationToken,
+        notice: Notice,
     ) -> Close {
         let SessionOffer { request_id, session_id, .. } = &self.offer;
         let scope = dalston_telemetry::scope(request_id.as_str(), Some(session_id.as_str()));
-        self.trace.log_ids().around(self.serve(from_client, outcomes, drain)).instrument(scope).await
+        self.trace.log_ids().around(self.serve(from_client, outcomes, notice)).instrument(scope).await
     }
 
     async fn serve(
         mut self,
         mut from_client: mpsc::Receiver<ToWorker>,
         mut outcomes: mpsc::Receiver<Box<Outcome>>,
-        drain: CancellationToken,
+        notice: Notice,
     ) -> Close {
         let end = match self.begin().await {
-            Ok(()) => self.listen(&mut from_client, &mut outcomes, &drain).await,
+            Ok(()) => self.listen(&mut from_client, &mut outcomes, &notice).await,
             Err(end) => end,
         };
         // Whatever the gateway still sends has nobody to hear it.
         drop(from_client);
-        self.end(end, outcomes, &drain).await
+        self.end(end, outcomes, &notice.drain).await
     }
 
     async fn begin(&mut self) -> Result<(), End> {
@@ -184,16 +216,21 @@ impl Session {
         &mut self,
         from_client: &mut mpsc::Receiver<ToWorker>,
         outcomes: &mut mpsc::Receiver<Box<Outcome>>,
-        drain: &CancellationToken,
+        notice: &Notice,
     ) -> End {
         // Set when the worker drains: what the link still holds was received, so it is heard before the end.
         let mut draining = false;
+        let mut leaving = false;
         loop {
             let step = tokio::select! {
                 // Outcomes first: a client that floods must not starve its own transcripts.
                 biased;
                 Some(outcome) = outcomes.recv() => self.report(*outcome).await,
-                () = drain.cancelled(), if !draining => {
+                () = notice.leaving.cancelled(), if !leaving => {
+                    leaving = true;
+                    self.send(FromWorker::Leaving).await
+                }
+                () = notice.drain.cancelled(), if !draining => {
                     draining = true;
                     from_client.close();
                     Ok(())
@@ -324,15 +361,19 @@ fn pace(settings: &RealtimeConfig, interim_results: bool) -> Pace {
     }
 }
 
-fn recording_start(offer: &SessionOffer, service: &Service) -> RecordingStart {
+/// The transcript of a session that another worker had is whole. Its audio would begin in the middle, and is not kept at all.
+fn recording_start(offer: &SessionOffer, service: &Service, continues: Option<&Continuation>) -> RecordingStart {
+    let mut config = offer.config.clone();
+    config.store_audio &= continues.is_none();
+    let lasted = continues.map_or(Duration::ZERO, |continues| continues.lasted);
     RecordingStart {
         session_id: offer.session_id.clone(),
         request_id: offer.request_id.clone(),
         tenant: offer.tenant.clone(),
-        config: offer.config.clone(),
+        config,
         language: service.language.clone(),
         model: service.engine.capabilities().full_name(),
-        started_at: SystemTime::now(),
+        started_at: SystemTime::now() - lasted,
     }
 }
 

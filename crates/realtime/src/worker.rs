@@ -15,7 +15,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     RealtimeConfig,
-    session::{Service, Session},
+    session::{Notice, Service, Session},
 };
 
 /// What all sessions of a worker share.
@@ -59,16 +59,18 @@ impl Worker {
         }
     }
 
-    /// Takes sessions until `shutdown`. Then refuses new ones and leaves the open ones their time; lets those that are left answer
+    /// Takes sessions until `shutdown`. Then refuses new ones and leaves the open ones their time, in which gateways may take
+    /// them to other workers; lets those that are left answer
     /// for what they received, closes them with 1012, leaves the registry and returns. Each wait has a deadline, so this has.
     pub async fn run(self, mut port: WorkerPort, membership: Membership, shutdown: CancellationToken) {
         let (sessions, drain) = (TaskTracker::new(), CancellationToken::new());
+        let notice = Notice { leaving: shutdown.clone(), drain: drain.clone() };
         loop {
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => break,
                 incoming = port.next() => match incoming {
-                    Some(incoming) => self.receive(incoming, &sessions, &membership, &drain),
+                    Some(incoming) => self.receive(incoming, &sessions, &membership, &notice),
                     None => break,
                 },
             }
@@ -100,7 +102,7 @@ impl Worker {
         }
     }
 
-    fn receive(&self, incoming: Incoming, sessions: &TaskTracker, membership: &Membership, drain: &CancellationToken) {
+    fn receive(&self, incoming: Incoming, sessions: &TaskTracker, membership: &Membership, notice: &Notice) {
         if sessions.len() >= self.shared.config.max_sessions {
             return incoming.refuse(Refusal::Full);
         }
@@ -110,7 +112,7 @@ impl Worker {
         };
         let Some((offer, channel)) = incoming.accept() else { return };
         let held = membership.hold(offer.lease.clone());
-        let serving = serve(self.shared.clone(), offer, service, channel, drain.clone());
+        let serving = serve(self.shared.clone(), offer, service, channel, notice.clone());
         sessions.spawn(async move {
             serving.await;
             drop(held);
@@ -147,7 +149,7 @@ async fn serve(
     offer: SessionOffer,
     service: Service,
     channel: dalston_session_router::link::WorkerChannel,
-    drain: CancellationToken,
+    notice: Notice,
 ) {
     let last_words = channel.to_client.clone();
     let deadline = shared.config.write_deadline;
@@ -159,7 +161,7 @@ async fn serve(
             return;
         }
     };
-    let run = AssertUnwindSafe(session.run(channel.from_client, outcomes, drain)).catch_unwind();
+    let run = AssertUnwindSafe(session.run(channel.from_client, outcomes, notice)).catch_unwind();
     if run.await.is_err() {
         tracing::error!("a session panicked; its client is told");
         let close = Close::new(CloseCode::Internal, "the server failed; this session is lost");

@@ -77,5 +77,6 @@ fn offer() -> SessionOffer {
         lease: LeaseId::generate(),
         config: SessionConfig::default(),
         trace: TraceContext::none(),
+        continues: None,
     }
 }

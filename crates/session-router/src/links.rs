@@ -42,6 +42,11 @@ impl Links {
         self.by_worker.write().remove(worker);
     }
 
+    /// Whether a worker is of this process.
+    pub fn is_here(&self, worker: &WorkerId) -> bool {
+        self.by_worker.read().contains_key(worker)
+    }
+
     /// The way to a worker: the short one where it is of this process, whatever it announces to others.
     ///
     /// # Errors

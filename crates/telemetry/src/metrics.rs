@@ -49,6 +49,10 @@ pub struct Metrics {
     registry: Registry,
     /// Live sessions.
     pub sessions_open: Gauge,
+    /// Sessions that went on at another worker.
+    pub sessions_moved: Counter,
+    /// From the loss of a session's worker, or its word that it goes down, to the next one.
+    pub session_move: Seconds,
     /// From request to reserved worker.
     pub allocation: Seconds,
     /// Received minus processed audio, observed as chunks are processed.
@@ -110,6 +114,8 @@ impl Metrics {
         let websocket_messages = Family::<DirectionLabels, Counter>::default();
         let metrics = Self {
             sessions_open: Gauge::default(),
+            sessions_moved: Counter::default(),
+            session_move: Seconds::doubling(1e-3, 16),
             allocation: Seconds::doubling(1e-6, 22),
             lag: Seconds::doubling(0.005, 12),
             lag_warnings: Counter::default(),
@@ -157,6 +163,7 @@ impl Metrics {
             registry.register_with_unit(name, help, Unit::Seconds, metric.0.clone());
         };
         seconds(metric::ALLOCATION, "Time from request to reserved worker", &self.allocation);
+        seconds(metric::SESSION_MOVE, "Time from the loss of a session's worker to the next one", &self.session_move);
         seconds(metric::LAG, "Received minus processed audio", &self.lag);
         seconds(metric::FIRST_PARTIAL, "Time from the start of speech to its first partial", &self.first_partial);
         seconds(metric::SPEECH_TO_FINAL, "Time from the end of speech to its final", &self.speech_to_final);
@@ -169,6 +176,11 @@ impl Metrics {
         gauge(metric::DECODER_IN_USE, "Decoder streams in use", &self.decoder.in_use);
         gauge(metric::DECODER_LIMIT, "Decoder streams there are", &self.decoder.limit);
         gauge(metric::DECODER_WAITING, "Sessions that wait for a decoder stream", &self.decoder.waiting);
+        registry.register(
+            metric::SESSIONS_MOVED,
+            "Sessions that went on at another worker",
+            self.sessions_moved.clone(),
+        );
         registry.register(metric::LAG_WARNINGS, "Lag warnings sent", self.lag_warnings.clone());
         registry.register_with_unit(metric::AUDIO, "Audio received", Unit::Seconds, self.audio_seconds.clone());
         registry.register(metric::SESSIONS_ENDED, "Sessions that ended, by outcome", self.sessions_ended.clone());

@@ -64,6 +64,8 @@ pub mod span {
 pub mod event {
     /// A worker refused or died and the next one is tried.
     pub const WORKER_REFUSED: &str = "worker_refused";
+    /// Another worker goes on with the session.
+    pub const SESSION_MOVED: &str = "session_moved";
     /// The lag budget was passed and the client was warned.
     pub const LAG_WARNING: &str = "lag_warning";
     /// The server asked its clients to come back elsewhere.
@@ -127,6 +129,12 @@ pub mod key {
         CANDIDATES = "dalston.allocation.candidates";
         /// Workers that were tried.
         ATTEMPTS = "dalston.allocation.attempts";
+        /// Which worker served it before.
+        LAST_WORKER_ID = "dalston.last_worker_id";
+        /// How often the session went on at another worker, this time included.
+        SESSION_MOVES = "dalston.session.moves";
+        /// Audio that its worker had not answered for, which the next one hears again.
+        REPLAYED_SECONDS = "dalston.session.replayed_seconds";
         /// HTTP method, current convention.
         HTTP_REQUEST_METHOD = "http.request.method";
         /// HTTP status, current convention.
@@ -216,6 +224,10 @@ pub mod metric {
     pub const SESSIONS_OPEN: &str = "sessions_open";
     /// Sessions that ended, by outcome.
     pub const SESSIONS_ENDED: &str = "sessions_ended";
+    /// Sessions that went on at another worker.
+    pub const SESSIONS_MOVED: &str = "sessions_moved";
+    /// From the loss of a worker, or its word that it goes down, to the next one.
+    pub const SESSION_MOVE: &str = "session_move";
     /// From request to reserved worker.
     pub const ALLOCATION: &str = "allocation";
     /// Received minus processed audio.

@@ -31,13 +31,15 @@ pub enum SessionOutcome {
     EngineFailed,
     /// The worker was lost.
     WorkerLost,
+    /// Another worker goes on with it: how a worker's part of a session ends, and never the session itself.
+    Moved,
     /// A fault of ours.
     Internal,
 }
 
 impl SessionOutcome {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Completed,
         Self::ClientGone,
         Self::ClientIdle,
@@ -52,6 +54,7 @@ impl SessionOutcome {
         Self::Drained,
         Self::EngineFailed,
         Self::WorkerLost,
+        Self::Moved,
         Self::Internal,
     ];
 
@@ -72,6 +75,7 @@ impl SessionOutcome {
             Self::Drained => "drained",
             Self::EngineFailed => "engine_failed",
             Self::WorkerLost => "worker_lost",
+            Self::Moved => "moved",
             Self::Internal => "internal",
         }
     }

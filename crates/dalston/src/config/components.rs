@@ -126,6 +126,7 @@ impl Settings {
             close_timeout: self.close_timeout.get(),
             allocate_timeout: self.allocate_timeout.get(),
             worker_timeout: self.worker_timeout.get(),
+            move_timeout: self.move_timeout.get(),
             max_duration: self.max_duration.map(|longest| -> Duration { longest.get() }),
         }
     }

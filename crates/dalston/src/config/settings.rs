@@ -197,6 +197,8 @@ settings! {
         allocate_timeout: Wait, "gateway.stream.allocate_timeout", "DALSTON_ALLOCATE_TIMEOUT", "10s";
         /// Longest silence of a worker that owes an answer. Then close 1011. Longer than `realtime.drain_deadline`.
         worker_timeout: Wait, "gateway.stream.worker_timeout", "DALSTON_WORKER_TIMEOUT", "60s";
+        /// Time to find another worker for a session whose own was lost. Then close 1011.
+        move_timeout: Wait, "gateway.stream.move_timeout", "DALSTON_MOVE_TIMEOUT", "30s";
         /// Longest session. What was received by then is answered. Unset: no limit.
         max_duration: Option<Wait>, "gateway.stream.max_duration", "DALSTON_MAX_DURATION", "";
     }

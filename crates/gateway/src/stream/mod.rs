@@ -9,6 +9,7 @@ mod held;
 mod outbox;
 mod pump;
 mod record;
+mod ring;
 mod session;
 mod upgrade;
 mod verdict;

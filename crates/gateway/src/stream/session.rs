@@ -12,7 +12,11 @@ use dalston_telemetry::Span;
 use tokio::time::timeout;
 use tracing::Instrument;
 
-use super::{pump::Pump, record::Record, upgrade::Upgrading};
+use super::{
+    pump::{Journey, Pump},
+    record::Record,
+    upgrade::Upgrading,
+};
 use crate::{
     auth::{Principal, Seat, Ticket},
     gateway::App,
@@ -96,8 +100,9 @@ pub(super) async fn run(app: App, upgrading: Upgrading, opening: Box<Opening>) {
         Err(error) => Err(error),
     };
     let (verdict, tally) = match begun {
-        Ok(Begun { channel, lease, notice, seat }) => {
-            Pump::new(limits, &app.metrics, socket, channel, notice).run(lease, seat, &app).await
+        Ok(Begun { channel, lease, notice, seat, journey }) => {
+            let mut pump = Pump::new(limits, &app.metrics, socket, channel, notice, journey);
+            pump.run(lease, seat, &app, &record.span).await
         }
         Err(error) => Pump::refusing(limits, &app.metrics, socket, &error).part(&app).await,
     };
@@ -110,6 +115,7 @@ struct Begun {
     lease: LeaseGuard,
     notice: Option<Box<ServerMessage>>,
     seat: Seat,
+    journey: Option<Box<Journey>>,
 }
 
 /// Finds a worker, under the session's span.
@@ -119,15 +125,16 @@ async fn begin(app: &App, record: &mut Record, wanted: Wanted) -> Result<Begun, 
     let scope = dalston_telemetry::scope(request_id.as_str(), Some(session_id.as_str()));
     let parent = record.span.context();
     let request = SessionRequest { session_id, request_id, tenant, config };
-    let allocation = record.span.around(app.router.allocate(request, &parent)).instrument(scope);
+    let allocation = record.span.around(app.router.find(&request, None, &parent)).instrument(scope);
     let allocated = tokio::select! {
         found = timeout(app.config.stream.allocate_timeout, allocation) => found.unwrap_or_else(|_| Err(nobody_answers()))?,
         () = app.draining.cancelled() => return Err(going_down()),
     };
     ticket.into_iter().for_each(Ticket::use_up);
     record.opened(&allocated);
-    let Allocated { channel, lease, .. } = allocated;
-    Ok(Begun { channel, lease, notice, seat })
+    let Allocated { channel, lease, worker_id, is_elsewhere, .. } = allocated;
+    let journey = is_elsewhere.then(|| Box::new(Journey::new(app, request, parent, worker_id)));
+    Ok(Begun { channel, lease, notice, seat, journey })
 }
 
 fn going_down() -> ApiError {

@@ -34,6 +34,18 @@ pub struct SessionConfig {
     pub store_audio: bool,
 }
 
+impl SessionConfig {
+    /// Bytes of a second of the client's audio.
+    pub fn bytes_per_second(&self) -> usize {
+        let width = match self.encoding.as_str() {
+            "pcm_f32le" => 4,
+            "mulaw" | "alaw" => 1,
+            _ => 2,
+        };
+        width * self.sample_rate as usize * usize::from(self.channels)
+    }
+}
+
 impl Default for SessionConfig {
     fn default() -> Self {
         Self {

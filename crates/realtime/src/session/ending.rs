@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
+use dalston_audio::AudioTime;
 use dalston_engine_sdk::EngineError;
 use dalston_protocol::{ApiError, Close, CloseCode, ErrorCode, realtime::ServerMessage};
 use dalston_session_router::link::{Departure, FromWorker};
@@ -42,6 +43,8 @@ impl End {
     /// Whether what was received is answered first. Not where the client is at fault, and not where the engine is.
     fn answers_the_rest(&self) -> bool {
         match self {
+            // Another worker answers for it.
+            Self::Gone(Departure::MOVED) => false,
             Self::Requested | Self::Gone(_) | Self::Drained => true,
             // A limit of the client's own ends what it may send, not what it has sent: a longest duration is one.
             Self::Asked(close) => matches!(
@@ -151,7 +154,7 @@ impl Session {
         drain: &CancellationToken,
     ) -> Close {
         let began = Instant::now();
-        let received = self.intake.received();
+        let received = self.origin + self.intake.received();
         let reason = match reason {
             reason if reason.answers_the_rest() => self.answer_the_rest(reason, outcomes, drain).await,
             reason => reason,
@@ -162,7 +165,7 @@ impl Session {
             // Best effort: the reason stands in the close frame too.
             let _ = self.tell(ServerMessage::error(&error, false)).await;
         }
-        let Self { trace, transcript, told, recording, client, offer, lag, utterances, shared, .. } = self;
+        let Self { trace, transcript, told, origin, recording, client, offer, lag, utterances, shared, .. } = self;
         let trace_id = trace.trace_id();
         trace.end(&SessionTotals {
             outcome: reason.outcome(),
@@ -180,14 +183,18 @@ impl Session {
             utterances,
             "session ended"
         );
-        let whole = transcript.into_end(offer.session_id, received.seconds(), told.speech.as_secs_f64());
-        let mut last_words = Vec::with_capacity(3);
-        if let Some(recording) = recording {
+        let whole = transcript.into_end(offer.session_id.clone(), received.seconds(), told.speech.as_secs_f64());
+        let mut last_words = Vec::with_capacity(4);
+        // A session that another worker goes on with is kept there.
+        if let Some(recording) = recording.filter(|_| reason != End::Gone(Departure::MOVED)) {
             let outcome = reason.outcome().as_str().to_owned();
             let record =
                 SessionRecord { outcome, close_code, end: whole.clone(), ended_at: SystemTime::now(), trace_id };
             // Before the last message, so that who has it can read what was kept. The archive bounds the wait.
             last_words.extend(loss(&recording.finish(record).await).map(FromWorker::Event));
+            if origin != AudioTime::ZERO && offer.config.store_audio {
+                last_words.push(FromWorker::Event(audio_left_behind()));
+            }
         }
         if reason.answers_the_rest() {
             last_words.push(FromWorker::Event(Box::new(ServerMessage::SessionEnd(whole))));
@@ -241,6 +248,17 @@ impl Session {
             Err(other) => other,
         }
     }
+}
+
+/// The audio of a session that has moved was with its first worker.
+fn audio_left_behind() -> Box<ServerMessage> {
+    Box::new(ServerMessage::Warning {
+        code: "audio_lost".into(),
+        message: "the session moved to another worker; its transcript is kept, its audio is not".into(),
+        lag_seconds: None,
+        warning_threshold_seconds: None,
+        hard_threshold_seconds: None,
+    })
 }
 
 /// What a client that asked for its session to be kept is told when less is.

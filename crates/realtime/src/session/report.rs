@@ -12,7 +12,7 @@ use dalston_protocol::{
     realtime::{ServerMessage, TranscriptFinal},
     round_ms,
 };
-use dalston_session_router::link::{Departure, FromWorker};
+use dalston_session_router::link::{Continuation, Departure, FromWorker};
 use dalston_telemetry::{Lap, Transcript, TranscriptKind};
 use tokio::sync::mpsc::error::TrySendError;
 
@@ -49,6 +49,11 @@ impl Told {
         }
     }
 
+    /// What another worker told before.
+    pub(super) fn continues(&mut self, continues: &Continuation) {
+        (self.last_end, self.speech) = (continues.last_end, continues.speech);
+    }
+
     pub(super) fn began(&mut self, channel: u8, utterance: u64, at: Instant) {
         self.first_partial[usize::from(channel)] = Some((utterance, at));
     }
@@ -62,11 +67,15 @@ impl Told {
 impl Session {
     /// Sends an event that the client must get. Waits while the client does not read, up to the limit.
     pub(super) async fn tell(&mut self, message: ServerMessage) -> Result<(), End> {
-        let event = FromWorker::Event(Box::new(message));
-        let waiting = match self.client.try_send(event) {
+        self.send(FromWorker::Event(Box::new(message))).await
+    }
+
+    /// As [`Session::tell`], for what may be the gateway's own affair.
+    pub(super) async fn send(&mut self, said: FromWorker) -> Result<(), End> {
+        let waiting = match self.client.try_send(said) {
             Ok(()) => return Ok(()),
             Err(TrySendError::Closed(_)) => return Err(End::Gone(Departure::VANISHED)),
-            Err(TrySendError::Full(event)) => self.client.send(event),
+            Err(TrySendError::Full(said)) => self.client.send(said),
         };
         match tokio::time::timeout(self.shared.config.write_deadline, waiting).await {
             Ok(Ok(())) => Ok(()),

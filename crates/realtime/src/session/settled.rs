@@ -1,10 +1,13 @@
 //! How far a session's audio has been answered for: from there on it would have to be heard again, if this worker died.
 
 use dalston_audio::AudioTime;
-use dalston_session_router::link::FromWorker;
+use dalston_session_router::link::{Continuation, FromWorker};
 
 use super::Session;
-use crate::{ear::Ear, inference::Utterance};
+use crate::{
+    ear::{Ear, audio_time},
+    inference::Utterance,
+};
 
 /// Audio between two reports while nothing is said.
 const EVERY: AudioTime = AudioTime::from_millis(1_000);
@@ -18,6 +21,12 @@ pub(super) struct Settled {
 }
 
 impl Settled {
+    /// As another worker has left it.
+    pub(super) fn continuing(continues: &Continuation) -> Self {
+        let answered = continues.answered.map(|until| (continues.utterances, audio_time(until)));
+        Self { answered, reported: answered.iter().map(|(_, until)| *until).min().unwrap_or_default() }
+    }
+
     /// The recogniser has said the last it has to say of an utterance, which ended there.
     pub(super) fn answered(&mut self, utterance: Utterance, until: AudioTime) {
         let (last, end) = &mut self.answered[usize::from(utterance.channel)];

@@ -22,8 +22,8 @@ use dalston_realtime::{RealtimeConfig, Worker};
 use dalston_session_router::{
     Address, InProcessRegistry, Membership, Registry, WorkerRecord,
     link::{
-        ClusterSecret, FromWorker, Liveness, Refusal, ServerSettings, SessionChannel, SessionOffer, ToWorker,
-        WebSocketLink, WorkerLink, WorkerPort, WorkerServer, in_process,
+        ClusterSecret, Continuation, FromWorker, Liveness, Refusal, ServerSettings, SessionChannel, SessionOffer,
+        ToWorker, WebSocketLink, WorkerLink, WorkerPort, WorkerServer, in_process,
     },
 };
 use dalston_store::Archive;
@@ -242,6 +242,15 @@ impl Stage {
     }
 
     pub async fn try_open(&self, config: SessionConfig) -> Result<Client, Refusal> {
+        self.offer(config, None).await
+    }
+
+    /// A session that another worker had.
+    pub async fn continues(&self, config: SessionConfig, continuation: Continuation) -> Client {
+        self.offer(config, Some(Box::new(continuation))).await.expect("the worker takes the session")
+    }
+
+    async fn offer(&self, config: SessionConfig, continues: Option<Box<Continuation>>) -> Result<Client, Refusal> {
         let offer = SessionOffer {
             session_id: SessionId::generate(),
             request_id: RequestId::generate(),
@@ -249,6 +258,7 @@ impl Stage {
             lease: LeaseId::generate(),
             config,
             trace: TraceContext::none(),
+            continues,
         };
         Ok(Client { channel: self.link.open(offer).await? })
     }
@@ -288,6 +298,7 @@ impl Client {
             match self.next().await {
                 FromWorker::Event(event) => heard.events.push(*event),
                 FromWorker::Settled(until) => heard.settled.push((heard.events.len(), until)),
+                FromWorker::Leaving => {}
                 FromWorker::Closed(close) => {
                     heard.close = *close;
                     assert!(self.channel.from_worker.recv().await.is_none(), "something followed the close");

@@ -12,7 +12,8 @@ use futures_util::future::join;
 use tokio::time::timeout;
 
 use crate::link::{
-    FromWorker, Incoming, Refusal, SessionChannel, SessionOffer, ToWorker, WorkerChannel, WorkerLink, WorkerPort,
+    Continuation, FromWorker, Incoming, Refusal, SessionChannel, SessionOffer, ToWorker, WorkerChannel, WorkerLink,
+    WorkerPort,
 };
 
 /// How long anything may take that must happen at all.
@@ -65,6 +66,14 @@ fn offer() -> SessionOffer {
         lease: LeaseId::generate(),
         config: SessionConfig { language: "en-GB".into(), vocabulary: vec!["Dalston".into()], ..Default::default() },
         trace: TraceContext::from_traceparent("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
+        continues: Some(Box::new(Continuation {
+            moves: 2,
+            from: 7,
+            answered: [Duration::from_millis(9_420), Duration::from_secs(9)],
+            last_end: [9.42, 0.0],
+            utterances: 3,
+            ..Continuation::default()
+        })),
     }
 }
 
@@ -109,6 +118,7 @@ pub async fn the_worker_sees_the_offer_as_it_was_made(mut subject: Subject) {
     assert_eq!(seen.lease, made.lease);
     assert_eq!(seen.config, made.config);
     assert_eq!(seen.trace.to_traceparent(), made.trace.to_traceparent());
+    assert_eq!(seen.continues, made.continues);
 }
 
 /// As it was said.

@@ -34,6 +34,8 @@ pub struct SessionOffer {
     pub config: SessionConfig,
     /// The span that the worker's session span stands under.
     pub trace: TraceContext,
+    /// Set when another worker had the session before. Boxed: most begin here.
+    pub continues: Option<Box<Continuation>>,
 }
 
 /// From the gateway to the worker. Small, because channels allocate slots ahead.
@@ -61,6 +63,8 @@ pub struct Departure {
 impl Departure {
     /// Without a word.
     pub const VANISHED: Self = Self { outcome: SessionOutcome::ClientGone, close_code: 1006 };
+    /// It is not gone: another worker goes on with the session. This one forgets it and keeps nothing of it.
+    pub const MOVED: Self = Self { outcome: SessionOutcome::Moved, close_code: 1012 };
 }
 
 /// From the worker to the gateway.
@@ -71,6 +75,9 @@ pub enum FromWorker {
     /// For the gateway: all audio before this time of the session's clock has been answered for, or held no speech. If the worker
     /// dies, what comes after it has to be heard again and nothing else. A final says the same of its own channel up to its end.
     Settled(Duration),
+    /// For the gateway: the worker is going down. It goes on with the session for a while; if another one can have it, better
+    /// take it there.
+    Leaving,
     /// The session is over. Nothing follows.
     Closed(Box<Close>),
 }
@@ -108,8 +115,10 @@ pub trait WorkerLink: Send + Sync + 'static {
     fn open(&self, offer: SessionOffer) -> BoxFuture<'_, Result<SessionChannel, Refusal>>;
 }
 
+mod continuation;
 mod in_process;
 mod remote;
 
+pub use continuation::{Continuation, Progress};
 pub use in_process::{InProcessLink, Incoming, WorkerChannel, WorkerPort, in_process};
 pub use remote::{ClusterSecret, Liveness, RemoteError, ServerSettings, WebSocketLink, WorkerServer};

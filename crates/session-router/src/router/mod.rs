@@ -17,7 +17,7 @@ use self::observation::{Observation, Outcome};
 use crate::{
     LeaseGuard, Links, Registry, Reservation, ReserveError, ReserveRequest, Unavailable, Wanted, WorkerStatus,
     keeper::Keeper,
-    link::{Refusal, SessionChannel, SessionOffer},
+    link::{Continuation, Refusal, SessionChannel, SessionOffer},
 };
 
 pub use settings::RouterSettings;
@@ -59,6 +59,8 @@ pub struct Allocated {
     pub engine_id: String,
     /// In which language: the engine's own code, or `auto` if the engine finds out by itself.
     pub language: String,
+    /// Whether the worker is of another process, and may die without this one.
+    pub is_elsewhere: bool,
 }
 
 impl SessionRouter {
@@ -102,9 +104,27 @@ impl SessionRouter {
     /// # Errors
     /// As the client is to be told: no such model or language, no capacity, draining, or the worker's own rejection.
     pub async fn allocate(&self, request: SessionRequest, parent: &TraceContext) -> Result<Allocated, ApiError> {
+        self.find(&request, None, parent).await
+    }
+
+    /// As [`SessionRouter::allocate`], also for a session that another worker had, which is not tried.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn find(
+        &self,
+        request: &SessionRequest,
+        moves: Option<(&WorkerId, Continuation)>,
+        parent: &TraceContext,
+    ) -> Result<Allocated, ApiError> {
+        let not = moves.iter().map(|(last, _)| (*last).clone()).collect();
+        let continues = moves.map(|(_, continues)| Box::new(continues));
         let wanted = Wanted::from(&request.config);
-        let mut observed = Observation::begin(self.tracers.allocate(parent), &request, &self.metrics);
-        let result = self.try_workers(&request, &wanted, &mut observed).await;
+        let mut observed = Observation::begin(self.tracers.allocate(parent), request, &self.metrics);
+        if let Some(continues) = &continues {
+            observed.moves(continues.moves);
+        }
+        let result = self.try_workers(request, &wanted, not, continues, &mut observed).await;
         observed.end(match &result {
             Ok(_) => Outcome::Allocated,
             Err(error) => Outcome::Refused(error.code),
@@ -116,19 +136,22 @@ impl SessionRouter {
         &self,
         request: &SessionRequest,
         wanted: &Wanted,
+        mut tried: Vec<WorkerId>,
+        continues: Option<Box<Continuation>>,
         observed: &mut Observation,
     ) -> Result<Allocated, ApiError> {
-        let mut tried = Vec::new();
-        while tried.len() < self.settings.max_attempts {
+        let most = tried.len() + self.settings.max_attempts;
+        while tried.len() < most {
             let (reservation, lease) =
                 self.reserve(wanted, &tried).await.map_err(|error| refusal::explain(error, wanted))?;
             observed.attempt(&reservation);
 
-            let offer = offer(request, &lease, observed.context());
+            let offer = offer(request, &lease, observed.context(), continues.clone());
             match self.open(&reservation, offer).await {
                 Ok(channel) => {
                     let Reservation { worker_id, engine_id, language, .. } = reservation;
-                    return Ok(Allocated { channel, lease, worker_id, engine_id, language });
+                    let is_elsewhere = !self.links.is_here(&worker_id);
+                    return Ok(Allocated { channel, lease, worker_id, engine_id, language, is_elsewhere });
                 }
                 Err(Refusal::Rejected(error)) => {
                     lease.release().await;
@@ -143,7 +166,7 @@ impl SessionRouter {
                 }
             }
         }
-        Err(refusal::all_refused(tried.len()))
+        Err(refusal::all_refused(self.settings.max_attempts))
     }
 
     /// The guard comes first: if this future is dropped, whatever the registry did for it is undone.
@@ -193,7 +216,12 @@ impl SessionRouter {
     }
 }
 
-fn offer(request: &SessionRequest, lease: &LeaseGuard, trace: TraceContext) -> SessionOffer {
+fn offer(
+    request: &SessionRequest,
+    lease: &LeaseGuard,
+    trace: TraceContext,
+    continues: Option<Box<Continuation>>,
+) -> SessionOffer {
     SessionOffer {
         session_id: request.session_id.clone(),
         request_id: request.request_id.clone(),
@@ -201,5 +229,6 @@ fn offer(request: &SessionRequest, lease: &LeaseGuard, trace: TraceContext) -> S
         lease: lease.id().clone(),
         config: request.config.clone(),
         trace,
+        continues,
     }
 }

@@ -54,6 +54,11 @@ impl Observation {
         self.span.context()
     }
 
+    /// The session has moved so often, this time included.
+    pub(super) fn moves(&self, moves: u32) {
+        self.span.set(key::SESSION_MOVES, moves);
+    }
+
     pub(super) fn attempt(&mut self, reservation: &Reservation) {
         self.attempts += 1;
         self.candidates.get_or_insert(reservation.candidates);

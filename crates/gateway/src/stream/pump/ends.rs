@@ -100,6 +100,7 @@ impl Pump<'_> {
     /// The worker answers for what it received, as after `end`. It is told how the session ended, which is decided by now, for
     /// its record to say the same.
     pub(super) fn hang_up(&mut self, now: Instant) {
+        self.stop_searching();
         if self.from_worker.is_some() {
             let how = self.verdict.map_or(Departure::VANISHED, Verdict::departure);
             self.held.then_hang_up(how);
@@ -109,8 +110,12 @@ impl Pump<'_> {
 
     /// The worker answers for nothing.
     pub(super) fn dismiss_worker(&mut self, close: Close, now: Instant) {
+        self.stop_searching();
         if self.from_worker.is_some() {
             self.held.clear();
+            if let Some(journey) = &mut self.journey {
+                journey.ring.drop_unsent();
+            }
             self.held.then_close(close);
             self.clock.expect_worker(self.limits.worker_timeout, now);
         }
@@ -119,6 +124,11 @@ impl Pump<'_> {
     /// The session ends for a reason of ours: what has been sent so far is answered, no more is read. One that ends
     /// already has no longer for it either.
     pub(super) fn wind_down(&mut self, close: Close, within: Duration) {
+        if self.is_searching() && self.winding_down.is_none() {
+            self.stop_searching();
+            return self.worker_closed(&close);
+        }
+        self.stop_searching();
         let now = Instant::now();
         self.clock.end_within(within, now);
         if self.winding_down.is_none() && self.watch().open {
@@ -161,7 +171,7 @@ impl Pump<'_> {
 
     pub(super) fn worker_died(&mut self, cause: &'static str) {
         self.decide(Verdict::worker_lost(cause));
-        self.tell(&ApiError::new(ErrorCode::Internal, "the worker of this session was lost; connect again"));
+        self.tell(&Self::lost_for_good());
         self.worker_ended();
     }
 
@@ -180,12 +190,16 @@ impl Pump<'_> {
         };
         self.from_worker = None;
         self.to_worker = None;
+        self.journey = None;
         self.held.clear();
         self.clock.worker_ended();
     }
 
     /// The slot may be another session's by now.
     pub(super) fn lost_slot(&mut self) {
+        if self.journey.is_some() {
+            return self.worker_lost("lease_lost");
+        }
         self.decide(Verdict::worker_lost("lease_lost"));
         let error = ApiError::new(ErrorCode::Internal, "the session lost its place at the worker; connect again");
         self.tell(&error);
@@ -214,7 +228,7 @@ impl Pump<'_> {
             }
             Due::WorkerOverdue => match self.winding_down.take() {
                 Some(winding_down) => self.worker_closed(&winding_down.close),
-                None => self.worker_died("worker_overdue"),
+                None => self.worker_lost("worker_overdue"),
             },
             Due::CaughtUp => self.arrived(),
             Due::EchoOverdue => self.socket = None,

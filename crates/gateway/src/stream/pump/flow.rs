@@ -18,18 +18,29 @@ use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 
 use super::{Hearing, Parting, Pump, Reading};
-use crate::stream::outbox::Outbox;
+use crate::stream::{outbox::Outbox, ring::Entry};
 
 impl Pump<'_> {
     pub(super) fn poll_worker(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
-        let Some(from_worker) = self.from_worker.as_mut().filter(|_| !self.outbox.is_full()) else { return false };
-        match from_worker.poll_recv(cx) {
+        let is_deaf = self.outbox.is_full() || self.journey.as_ref().is_some_and(|journey| journey.is_asking());
+        let Some(from_worker) = self.from_worker.as_mut().filter(|_| !is_deaf) else { return false };
+        let said = match from_worker.poll_recv(cx) {
             Poll::Pending => return false,
-            Poll::Ready(Some(FromWorker::Event(event))) => self.event(event, now),
+            Poll::Ready(said) => said,
+        };
+        if let (Some(said), Some(journey)) = (&said, &mut self.journey)
+            && !journey.hears(said)
+        {
+            self.clock.worker_spoke(now);
+            return true;
+        }
+        match said {
+            Some(FromWorker::Event(event)) => self.event(event, now),
             // The client has no use for it, but a worker that says so is at work.
-            Poll::Ready(Some(FromWorker::Settled(_))) => self.clock.worker_spoke(now),
-            Poll::Ready(Some(FromWorker::Closed(close))) => self.worker_closed(&close),
-            Poll::Ready(None) => self.worker_died("worker_died"),
+            Some(FromWorker::Settled(_)) => self.clock.worker_spoke(now),
+            Some(FromWorker::Leaving) => self.worker_leaves(),
+            Some(FromWorker::Closed(close)) => self.worker_closed(&close),
+            None => self.worker_lost("worker_died"),
         }
         true
     }
@@ -128,8 +139,11 @@ impl Pump<'_> {
 
     /// Whether a message of the client's would be taken. Once we close, what comes is thrown away, up to the echo.
     pub(super) fn may_read(&self) -> bool {
-        let paused =
-            self.held.is_clients() || self.winding_down.as_ref().is_some_and(|down| down.hearing == Hearing::Over);
+        let waits = match &self.journey {
+            None => self.held.is_clients(),
+            Some(journey) => journey.holds_back(self.to_worker.is_some(), self.held.is_clients()),
+        };
+        let paused = waits || self.winding_down.as_ref().is_some_and(|down| down.hearing == Hearing::Over);
         self.reading == Reading::Frames && !(paused && matches!(self.parting, Parting::Not))
     }
 
@@ -167,7 +181,10 @@ impl Pump<'_> {
                 self.metrics.websocket_message(Direction::In, audio.len());
                 self.tally.audio_bytes += audio.len() as u64;
                 self.clock.active(now);
-                self.held.audio(audio);
+                match &mut self.journey {
+                    None => self.held.audio(audio),
+                    Some(journey) => journey.take(Entry::Audio(audio)),
+                }
             }
             Message::Text(text) => {
                 self.metrics.websocket_message(Direction::In, text.len());
@@ -199,7 +216,10 @@ impl Pump<'_> {
             ClientMessage::Keepalive => {}
             message => {
                 self.ended = matches!(message, ClientMessage::End);
-                self.held.message(message);
+                match &mut self.journey {
+                    None => self.held.message(message),
+                    Some(journey) => journey.take(Entry::Message(Box::new(message))),
+                }
             }
         }
         Ok(())
@@ -213,6 +233,14 @@ impl Pump<'_> {
     pub(super) fn poll_forward(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
         let mut moved = false;
         while let Some(to_worker) = self.to_worker.as_mut() {
+            if let Some(journey) = self.journey.as_mut().filter(|_| !self.held.is_clients()) {
+                match journey.ring.next() {
+                    Some(Entry::Audio(audio)) => self.held.audio(audio),
+                    Some(Entry::Message(message)) => self.held.message(*message),
+                    // It has caught up.
+                    None => journey.is_replaying = false,
+                }
+            }
             if self.held.is_empty() {
                 if self.held.hangs_up() {
                     self.to_worker = None;
@@ -229,7 +257,8 @@ impl Pump<'_> {
                     // Cannot fail: the place is reserved, and something waits.
                     let _ = self.held.next().map(|message| to_worker.send_item(message));
                     moved = true;
-                    if self.ended && self.held.is_empty() && self.winding_down.is_none() {
+                    let waits = self.journey.as_ref().is_some_and(|journey| journey.ring.waits());
+                    if self.ended && self.held.is_empty() && !waits && self.winding_down.is_none() {
                         self.clock.expect_worker(self.limits.worker_timeout, now);
                     }
                 }

@@ -16,6 +16,7 @@
 //! Each side ends by itself, and what either side does first decides how the session ended ([`Verdict`], set once):
 //!
 //! * The worker ends with `Closed`. The slot is given back, then the client gets what is left, and the close frame.
+//! * The worker dies, or goes down, and is of another process. The session goes on at another one (`moving.rs`).
 //! * The client leaves, with a close frame or without. The worker answers for what it received; nobody hears it.
 //! * The client is at fault. It is told at once; the worker is dismissed and its end awaited.
 //! * The server drains, or the session has lasted long enough. What the client has sent so far is read, and no more;
@@ -24,6 +25,8 @@
 
 mod ends;
 mod flow;
+mod journey;
+mod moving;
 
 use std::{
     future::poll_fn,
@@ -37,7 +40,7 @@ use dalston_session_router::{
     LeaseGuard,
     link::{FromWorker, SessionChannel, ToWorker},
 };
-use dalston_telemetry::Metrics;
+use dalston_telemetry::{Metrics, Span};
 use futures_util::FutureExt;
 use tokio::{
     sync::mpsc,
@@ -118,6 +121,8 @@ enum Hearing {
     Over,
 }
 
+pub(super) use self::journey::Journey;
+
 /// One session between its socket and its worker.
 pub(super) struct Pump<'a> {
     limits: &'a StreamLimits,
@@ -142,6 +147,10 @@ pub(super) struct Pump<'a> {
     /// `None` when the worker has ended.
     from_worker: Option<mpsc::Receiver<FromWorker>>,
     held: Held,
+    /// Set for a session whose worker may die without us.
+    journey: Option<Box<Journey>>,
+    /// A look for another worker has begun and was not polled yet.
+    is_search_new: bool,
 
     clock: Clock,
     bucket: Bucket,
@@ -164,12 +173,14 @@ impl<'a> Pump<'a> {
         socket: Socket,
         channel: SessionChannel,
         notice: Option<Box<ServerMessage>>,
+        journey: Option<Box<Journey>>,
     ) -> Self {
         let SessionChannel { to_worker, from_worker } = channel;
         Self {
             to_worker: Some(PollSender::new(to_worker)),
             from_worker: Some(from_worker),
             notice,
+            journey,
             ..Self::without_worker(limits, metrics, socket)
         }
     }
@@ -197,6 +208,8 @@ impl<'a> Pump<'a> {
             to_worker: None,
             from_worker: None,
             held: Held::default(),
+            journey: None,
+            is_search_new: false,
             clock: Clock::new(limits, now),
             bucket: Bucket::new(limits.messages_per_second, limits.message_burst, now),
             ended: false,
@@ -210,25 +223,40 @@ impl<'a> Pump<'a> {
 
     /// Runs the session to its end. What the session had a right to, a slot and a seat among those of its key, ends with
     /// the worker's part in it: the client may open its next session when it sees the close frame.
-    pub(super) async fn run(&mut self, lease: LeaseGuard, seat: Seat, app: &App) -> (Verdict, Tally) {
-        {
-            let mut alarm = pin!(sleep_until(Instant::now() + self.limits.ping_interval));
-            let mut lost = pin!(lease.lost().fuse());
-            let mut drain = pin!(app.draining.cancelled().fuse());
-            poll_fn(|cx| {
-                if lost.as_mut().poll(cx).is_ready() {
-                    self.lost_slot();
-                }
-                if drain.as_mut().poll(cx).is_ready() {
-                    self.wind_down(
-                        Close::new(CloseCode::Restart, "the server is going down; connect again"),
-                        app.config.http.drain_timeout,
-                    );
-                }
-                self.poll_traffic(cx, alarm.as_mut());
-                if self.from_worker.is_none() { Poll::Ready(()) } else { Poll::Pending }
-            })
-            .await;
+    pub(super) async fn run(&mut self, mut lease: LeaseGuard, seat: Seat, app: &App, span: &Span) -> (Verdict, Tally) {
+        loop {
+            let found = {
+                let mut alarm = pin!(sleep_until(Instant::now() + self.limits.ping_interval));
+                let mut lost = pin!(lease.lost().fuse());
+                let mut drain = pin!(app.draining.cancelled().fuse());
+                poll_fn(|cx| {
+                    if lost.as_mut().poll(cx).is_ready() {
+                        self.lost_slot();
+                    }
+                    if drain.as_mut().poll(cx).is_ready() {
+                        self.wind_down(
+                            Close::new(CloseCode::Restart, "the server is going down; connect again"),
+                            app.config.http.drain_timeout,
+                        );
+                    }
+                    loop {
+                        if let Some(found) = self.poll_search(cx) {
+                            return Poll::Ready(Some(found));
+                        }
+                        self.poll_traffic(cx, alarm.as_mut());
+                        if self.from_worker.is_none() && !self.is_searching() {
+                            return Poll::Ready(None);
+                        }
+                        if !self.is_search_new {
+                            return Poll::Pending;
+                        }
+                    }
+                })
+                .await
+            };
+            let Some(found) = found else { break };
+            // Dropped, the last one is given back soon.
+            lease = self.go_on(*found, span);
         }
         let _ = timeout(RELEASE, lease.release()).await;
         drop(seat);

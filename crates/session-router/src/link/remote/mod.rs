@@ -40,7 +40,7 @@ pub use secret::ClusterSecret;
 pub use serve::{ServerSettings, WorkerServer};
 
 /// What both sides speak. Its number goes up with every change that an older peer would misread.
-const PROTOCOL: &str = "dalston-link-1";
+const PROTOCOL: &str = "dalston-link-2";
 const REQUEST_ID: &str = "x-request-id";
 const TRACEPARENT: &str = "traceparent";
 
@@ -50,8 +50,8 @@ const BUFFER: usize = 8 * 1024;
 const KERNEL_BUFFER: u32 = 32 * 1024;
 /// Audio of one frame; more goes in several.
 const MAX_AUDIO: usize = 256 * 1024;
-/// The largest message that a gateway sends: audio, or an offer with the largest vocabulary.
-const MAX_TO_WORKER: usize = 512 * 1024;
+/// The largest message that a gateway sends: an offer with what was said in the session so far.
+const MAX_TO_WORKER: usize = 16 * 1024 * 1024;
 /// The largest that a worker sends: a session's whole transcript, twice (in one piece and in segments), in JSON.
 const MAX_FROM_WORKER: usize = 16 * 1024 * 1024;
 /// Time for the closing handshake, of which nothing depends but the kernel's tidiness.

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio_tungstenite::tungstenite::Message;
 
 use super::MAX_AUDIO;
-use crate::link::{Departure, FromWorker, Refusal, SessionOffer, ToWorker};
+use crate::link::{Continuation, Departure, FromWorker, Refusal, SessionOffer, ToWorker};
 
 /// A frame that is not of this protocol. What stood in it is told to nobody: it may be what somebody said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -26,19 +26,21 @@ pub(super) struct Offer {
     tenant: String,
     lease: LeaseId,
     config: SessionConfig,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    continues: Option<Box<Continuation>>,
 }
 
 impl Offer {
     pub(super) fn with(self, request_id: RequestId, trace: TraceContext) -> SessionOffer {
-        let Self { session_id, tenant, lease, config } = self;
-        SessionOffer { session_id, request_id, tenant: tenant.into(), lease, config, trace }
+        let Self { session_id, tenant, lease, config, continues } = self;
+        SessionOffer { session_id, request_id, tenant: tenant.into(), lease, config, trace, continues }
     }
 }
 
 impl From<&SessionOffer> for Offer {
     fn from(offer: &SessionOffer) -> Self {
-        let SessionOffer { session_id, tenant, lease, config, .. } = offer.clone();
-        Self { session_id, tenant: tenant.as_ref().into(), lease, config }
+        let SessionOffer { session_id, tenant, lease, config, continues, .. } = offer.clone();
+        Self { session_id, tenant: tenant.as_ref().into(), lease, config, continues }
     }
 }
 
@@ -96,6 +98,7 @@ enum GatewaySays {
 enum WorkerSays {
     Event(Box<ServerMessage>),
     Settled { micros: u64 },
+    Leaving,
     Closed(Box<Close>),
 }
 
@@ -138,6 +141,7 @@ impl Outgoing for FromWorker {
         let says = match self {
             Self::Event(event) => WorkerSays::Event(event),
             Self::Settled(until) => WorkerSays::Settled { micros: until.as_micros() as u64 },
+            Self::Leaving => WorkerSays::Leaving,
             Self::Closed(close) => WorkerSays::Closed(close),
         };
         (text(&says), None)
@@ -185,6 +189,7 @@ impl Received for FromWorker {
         Ok(match read(text)? {
             WorkerSays::Event(event) => Self::Event(event),
             WorkerSays::Settled { micros } => Self::Settled(Duration::from_micros(micros)),
+            WorkerSays::Leaving => Self::Leaving,
             WorkerSays::Closed(close) => Self::Closed(close),
         })
     }

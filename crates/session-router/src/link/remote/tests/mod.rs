@@ -54,6 +54,7 @@ fn offer() -> SessionOffer {
         lease: LeaseId::generate(),
         config: SessionConfig::default(),
         trace: TraceContext::none(),
+        continues: None,
     }
 }
 

@@ -1,9 +1,11 @@
 //! The finals of a session, kept for its last message.
 
-use dalston_protocol::{
-    Segment, SessionId,
-    realtime::{SessionEnd, TranscriptFinal},
-};
+use std::collections::VecDeque;
+
+use serde::{Deserialize, Serialize};
+
+use super::{SessionEnd, TranscriptFinal};
+use crate::{Segment, SessionId, round_ms};
 
 /// Bytes of text and words kept for `session.end`. A session that says more loses its oldest segments there (the client got
 /// each of them as a final long before), and `truncated` says so.
@@ -11,18 +13,18 @@ const MAX_BYTES: usize = 1024 * 1024;
 /// What a word or a segment takes beside its text.
 const OVERHEAD: usize = 96;
 
-/// Finals so far, in the order they were sent.
-#[derive(Debug, Default)]
-pub(crate) struct Transcript {
-    segments: std::collections::VecDeque<Segment>,
+/// Finals so far, in the order they were sent. It travels with a session that moves to another worker.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct SessionTranscript {
+    segments: VecDeque<Segment>,
     bytes: usize,
     next_id: u32,
     truncated: bool,
 }
 
-impl Transcript {
+impl SessionTranscript {
     /// Adds a final.
-    pub(crate) fn push(&mut self, said: &TranscriptFinal) {
+    pub fn push(&mut self, said: &TranscriptFinal) {
         let segment = Segment {
             id: self.next_id,
             start: said.start,
@@ -44,7 +46,7 @@ impl Transcript {
     }
 
     /// The session's last message. Segments of two channels are put in order of their start.
-    pub(crate) fn into_end(self, session_id: SessionId, audio_seconds: f64, speech_seconds: f64) -> SessionEnd {
+    pub fn into_end(self, session_id: SessionId, audio_seconds: f64, speech_seconds: f64) -> SessionEnd {
         let mut segments = Vec::from(self.segments);
         segments.sort_by(|a, b| a.start.total_cmp(&b.start));
         for (id, segment) in (0..).zip(&mut segments) {
@@ -53,8 +55,8 @@ impl Transcript {
         let texts: Vec<&str> = segments.iter().map(|segment| segment.text.as_str()).collect();
         SessionEnd {
             session_id,
-            total_audio_seconds: dalston_protocol::round_ms(audio_seconds),
-            total_speech_duration: dalston_protocol::round_ms(speech_seconds),
+            total_audio_seconds: round_ms(audio_seconds),
+            total_speech_duration: round_ms(speech_seconds),
             transcript: texts.join(" "),
             segments,
             truncated: self.truncated,
@@ -69,9 +71,8 @@ fn size(segment: &Segment) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use dalston_protocol::realtime::FinalCause;
-
     use super::*;
+    use crate::realtime::FinalCause;
 
     fn said(start: f64, text: String) -> TranscriptFinal {
         TranscriptFinal {
@@ -90,7 +91,7 @@ mod tests {
 
     #[test]
     fn segments_of_two_channels_are_in_order_of_time() {
-        let mut transcript = Transcript::default();
+        let mut transcript = SessionTranscript::default();
         for (start, text) in [(2.0, "b"), (0.0, "a"), (3.0, "c")] {
             transcript.push(&said(start, text.into()));
         }
@@ -102,7 +103,7 @@ mod tests {
 
     #[test]
     fn an_endless_session_keeps_a_bounded_transcript_and_says_so() {
-        let mut transcript = Transcript::default();
+        let mut transcript = SessionTranscript::default();
         for i in 0..5_000 {
             transcript.push(&said(f64::from(i), "x".repeat(1000)));
             assert!(transcript.bytes <= MAX_BYTES);

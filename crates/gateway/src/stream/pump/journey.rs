@@ -1,0 +1,259 @@
+//! What a session needs to go on at another worker: who it is, how far it has come, and what was not answered for.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use dalston_protocol::{
+    ApiError, ErrorCode, WorkerId,
+    realtime::{ClientMessage, ConfigUpdate, FinalCause, ServerMessage, SessionConfig},
+};
+use dalston_session_router::{
+    Allocated, SessionRequest,
+    link::{FromWorker, Progress},
+};
+use dalston_telemetry::TraceContext;
+use futures_util::future::BoxFuture;
+use tokio::time::{Instant, Sleep, sleep, timeout};
+use tracing::Instrument;
+
+use crate::{
+    gateway::App,
+    stream::ring::{Entry, Ring},
+};
+
+/// Audio kept beside the longest utterance: what the worker may be behind before its session ends for that, what is under way,
+/// and what comes while another one is found.
+const BESIDE_UTTERANCE: f64 = 30.0;
+/// Workers that a session may lose without getting any further: then it is the session that kills them.
+const MOST_LOSSES: u32 = 3;
+/// Moves of one session.
+const MOST_MOVES: u32 = 64;
+/// Between two looks for another worker, doubling.
+const PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// A session whose worker is of another process.
+pub(in crate::stream) struct Journey {
+    app: App,
+    request: SessionRequest,
+    trace: TraceContext,
+    began: Instant,
+    pub(super) worker: WorkerId,
+    pub(super) progress: Progress,
+    pub(super) ring: Ring,
+    /// More was kept than one worker has taken so far, so that it is read on while that one catches up.
+    pub(super) is_replaying: bool,
+    pub(super) search: Option<Search>,
+    settings: Settings,
+    losses: u32,
+    settled_at_loss: Duration,
+}
+
+/// A look for another worker.
+pub(super) struct Search {
+    pub(super) why: &'static str,
+    /// The last one still serves the session, so there is no hurry. While somebody is asked, nothing of it is heard: what it
+    /// says after the session was offered would be said twice.
+    pub(super) is_served: bool,
+    pub(super) since: Instant,
+    pub(super) from: u64,
+    /// Audio that nobody has any more.
+    pub(super) missing: Duration,
+    pause: Duration,
+    step: Step,
+}
+
+enum Step {
+    Asking(BoxFuture<'static, Result<Box<Allocated>, ApiError>>),
+    Pausing(Pin<Box<Sleep>>),
+}
+
+impl Journey {
+    pub(in crate::stream) fn new(app: &App, request: SessionRequest, trace: TraceContext, worker: WorkerId) -> Self {
+        let config = &request.config;
+        Self {
+            app: app.clone(),
+            trace,
+            began: Instant::now(),
+            worker,
+            progress: Progress::new(config),
+            ring: Ring::new(config.bytes_per_second(), seconds_kept(config)),
+            is_replaying: false,
+            search: None,
+            settings: Settings::default(),
+            losses: 0,
+            settled_at_loss: Duration::ZERO,
+            request,
+        }
+    }
+
+    /// Takes what the client sent.
+    pub(super) fn take(&mut self, entry: Entry) {
+        if let Entry::Message(message) = &entry
+            && let ClientMessage::Config(update) = &**message
+            && let Some(longest) = update.max_utterance_s.filter(|longest| (0.0..=60.0).contains(longest))
+        {
+            self.ring.keep(longest + BESIDE_UTTERANCE);
+        }
+        self.ring.push(entry);
+        // While another worker is asked, what it was offered must stay.
+        if self.search.is_none() {
+            let Self { ring, settings, .. } = self;
+            ring.trim(|message| settings.fold(message));
+        }
+    }
+
+    /// Counts what the worker said. `false`: the client knows it.
+    pub(super) fn hears(&mut self, said: &FromWorker) -> bool {
+        if !self.progress.counts(said) {
+            return false;
+        }
+        if let FromWorker::Event(event) = said {
+            match &**event {
+                ServerMessage::Final(said) if said.cause == FinalCause::Flush => self.ring.answered(said.id.as_deref()),
+                ServerMessage::Flushed { id } => self.ring.answered(id.as_deref()),
+                _ => {}
+            }
+        }
+        if matches!(said, FromWorker::Settled(_)) {
+            let Self { ring, settings, progress, .. } = self;
+            ring.forget_before(progress.from(), |message| settings.fold(message));
+        }
+        true
+    }
+
+    /// Whether the client is not to be read: the worker has no room, or the ring has none while no worker keeps up with it.
+    pub(super) fn holds_back(&self, has_worker: bool, worker_is_full: bool) -> bool {
+        let keeps_up = has_worker && self.search.is_none() && !self.is_replaying;
+        if keeps_up { worker_is_full || self.ring.waits() } else { !self.ring.has_room() }
+    }
+
+    /// Counts the loss of a worker. `None` when no other one is to be tried.
+    pub(super) fn counts_loss(&mut self) -> Option<&mut Self> {
+        let settled = self.progress.settled();
+        self.losses = if settled > self.settled_at_loss { 1 } else { self.losses + 1 };
+        self.settled_at_loss = settled;
+        (self.losses <= MOST_LOSSES && self.progress.moves() < MOST_MOVES).then_some(self)
+    }
+
+    /// Looks for another worker.
+    pub(super) fn look(&mut self, why: &'static str, is_served: bool) {
+        let (pause, from, missing) = (PAUSE, 0, Duration::ZERO);
+        // The worker that still serves has just said so itself, and is drained in the registry.
+        let step = self.ask(!is_served);
+        self.search = Some(Search { why, is_served, since: Instant::now(), from, missing, pause, step });
+        self.begin_at_settled();
+    }
+
+    fn begin_at_settled(&mut self) {
+        let (wanted, kept) = (self.progress.from(), self.ring.first_second());
+        if let Some(search) = &mut self.search {
+            search.from = wanted.max(kept);
+            search.missing = Duration::from_secs(kept).saturating_sub(self.progress.settled());
+        }
+    }
+
+    fn ask(&mut self, is_dead: bool) -> Step {
+        let from = self.progress.from().max(self.ring.first_second());
+        let Self { ring, settings, .. } = self;
+        ring.forget_before(from, |message| settings.fold(message));
+        let mut request = self.request.clone();
+        self.progress.pin(&mut request.config);
+        self.settings.apply(&mut request.config);
+        let replayed = Duration::try_from_secs_f64(self.ring.seconds()).unwrap_or_default();
+        let continues = self.progress.continuation(from, replayed, self.began.elapsed());
+        let (app, trace, last) = (self.app.clone(), self.trace.clone(), self.worker.clone());
+        let scope = dalston_telemetry::scope(request.request_id.as_str(), Some(request.session_id.as_str()));
+        let asking = async move {
+            if is_dead {
+                app.router.worker_died(&last).await;
+            }
+            let found = app.router.find(&request, Some((&last, continues)), &trace);
+            let found = timeout(app.config.stream.allocate_timeout, found).await;
+            found
+                .unwrap_or_else(|_| Err(ApiError::new(ErrorCode::NoCapacity, "no worker answered in time")))
+                .map(Box::new)
+        };
+        Step::Asking(Box::pin(asking.instrument(scope)))
+    }
+
+    /// Whether what the worker says must wait.
+    pub(super) fn is_asking(&self) -> bool {
+        self.search.as_ref().is_some_and(|search| matches!(search.step, Step::Asking(_)))
+    }
+
+    /// Another worker, or why there is none: the time for it is over. While the last one serves, there is no such time.
+    pub(super) fn poll_search(&mut self, cx: &mut Context<'_>) -> Poll<Result<Box<Allocated>, ApiError>> {
+        loop {
+            let Some(search) = &mut self.search else { return Poll::Pending };
+            match &mut search.step {
+                Step::Asking(asking) => match std::task::ready!(asking.as_mut().poll(cx)) {
+                    Ok(found) => return Poll::Ready(Ok(found)),
+                    Err(error) => {
+                        if error.code == ErrorCode::LanguageNotSupported {
+                            // The last worker had refused it too, and kept the one that it had.
+                            self.settings.0.language = None;
+                        }
+                        let is_over = search.since.elapsed() + search.pause > self.app.config.stream.move_timeout;
+                        if is_over && !search.is_served {
+                            return Poll::Ready(Err(error));
+                        }
+                        search.step = Step::Pausing(Box::pin(sleep(search.pause)));
+                        search.pause = (2 * search.pause).min(LONGEST_PAUSE);
+                    }
+                },
+                Step::Pausing(pause) => {
+                    std::task::ready!(pause.as_mut().poll(cx));
+                    let step = self.ask(false);
+                    if let Some(search) = &mut self.search {
+                        search.step = step;
+                    }
+                    self.begin_at_settled();
+                }
+            }
+        }
+    }
+}
+
+fn seconds_kept(config: &SessionConfig) -> f64 {
+    config.endpointing.max_utterance_s + BESIDE_UTTERANCE
+}
+
+/// What the client has changed in messages that the next worker will not hear.
+#[derive(Debug, Default)]
+struct Settings(ConfigUpdate);
+
+impl Settings {
+    fn fold(&mut self, message: &ClientMessage) {
+        let ClientMessage::Config(update) = message else { return };
+        let ConfigUpdate {
+            endpointing_ms,
+            min_speech_ms,
+            prefix_padding_ms,
+            max_utterance_s,
+            interim_results,
+            language,
+        } = update.clone();
+        let so_far = &mut self.0;
+        so_far.endpointing_ms = endpointing_ms.or(so_far.endpointing_ms);
+        so_far.min_speech_ms = min_speech_ms.or(so_far.min_speech_ms);
+        so_far.prefix_padding_ms = prefix_padding_ms.or(so_far.prefix_padding_ms);
+        so_far.max_utterance_s = max_utterance_s.or(so_far.max_utterance_s);
+        so_far.interim_results = interim_results.or(so_far.interim_results);
+        so_far.language = language.or(so_far.language.take());
+    }
+
+    fn apply(&self, config: &mut SessionConfig) {
+        // What is not allowed has ended the session.
+        if let Ok(rules) = config.endpointing.updated(&self.0) {
+            config.endpointing = rules;
+        }
+        config.interim_results = self.0.interim_results.unwrap_or(config.interim_results);
+        if let Some(language) = &self.0.language {
+            config.language.clone_from(language);
+        }
+    }
+}
