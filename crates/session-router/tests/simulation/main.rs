@@ -30,9 +30,9 @@ use std::{
 use self::history::Claim;
 
 /// In which everything is tried, unless `SIMULATION_SEEDS` says otherwise.
-const SEEDS: u64 = 4;
+const SEEDS: u64 = 3;
 /// In which whatever is broken must show.
-const SEEDS_OF_SABOTAGE: u64 = 4;
+const SEEDS_OF_SABOTAGE: u64 = 8;
 
 const SEED: &str = "SIMULATION_SEED";
 const MODE: &str = "SIMULATION_MODE";

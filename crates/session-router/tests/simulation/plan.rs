@@ -11,15 +11,15 @@ pub const WORKERS: usize = 10;
 pub const SLOTS: usize = 3;
 
 /// Faults and new sessions end here; what is cut off, held or dead comes back.
-pub const CALM: Duration = Duration::from_secs(60);
+pub const CALM: Duration = Duration::from_secs(40);
 /// One lease and one silence later, and a bit, all must be well: here one more session per gateway begins.
-pub const HEALED: Duration = Duration::from_secs(84);
+pub const HEALED: Duration = Duration::from_secs(64);
 /// Here slots in use are sessions.
-pub const LOOK: Duration = Duration::from_secs(90);
+pub const LOOK: Duration = Duration::from_secs(70);
 /// The last sessions end.
-pub const HANG_UP: Duration = Duration::from_secs(92);
+pub const HANG_UP: Duration = Duration::from_secs(72);
 /// Nothing is left.
-pub const END: Duration = Duration::from_secs(98);
+pub const END: Duration = Duration::from_secs(78);
 
 /// A session that somebody wants.
 #[derive(Debug, Clone, Copy)]
@@ -164,7 +164,7 @@ impl Chance {
             30..50 => (Fault::Hold(a, b), Some(Fault::Release(a, b))),
             50..60 => {
                 let slow = self.up_to(Duration::from_millis(1_500));
-                (Fault::Slow(a, b, slow), Some(Fault::Slow(a, b, Duration::from_millis(5))))
+                (Fault::Slow(a, b, slow), Some(Fault::Slow(a, b, Duration::from_millis(20))))
             }
             60..70 => {
                 let host = self.anybody();

@@ -14,8 +14,8 @@ use crate::{
     registry, worker,
 };
 
-const TICK: Duration = Duration::from_millis(2);
-const LATENCY: Duration = Duration::from_millis(5);
+const TICK: Duration = Duration::from_millis(10);
+const LATENCY: Duration = Duration::from_millis(20);
 /// How often a worker that has drained is started anew.
 const RESTART: Duration = Duration::from_secs(5);
 

@@ -22,8 +22,8 @@ use crate::{
 };
 
 const PORT: u16 = 7_000;
-/// As the binary has it: a third of what the registry waits for.
-const HEARTBEAT: Duration = Duration::from_secs(3);
+/// As the binary has it.
+const HEARTBEAT: Duration = Duration::from_secs(2);
 /// Between two attempts to register.
 const PAUSE: Duration = Duration::from_millis(500);
 
