@@ -2,7 +2,9 @@
 //! one process, as `dalston serve` has them.
 //!
 //! `cargo run --release -p dalston-benches --example jobs -- 10000` prints, for each tenth of the jobs, how many a second came to
-//! their end while so many were kept already, and in the end the peak of memory.
+//! their end while so many were kept already, and what each cost in processor time, clients included. Then it sends jobs at half
+//! of the best rate, on a schedule that does not wait for the server, and prints how long they took to be accepted. In the end
+//! the peak of memory.
 
 use std::{
     fs,
@@ -126,22 +128,53 @@ async fn main() -> Result<()> {
     let jobs: usize = std::env::args().nth(1).map_or(Ok(10_000), |number| number.parse())?;
     let folder = tempfile::tempdir()?;
     let stand = Arc::new(Stand::open(folder.path()).await?);
-    println!("{:>12} {:>12} {:>16}", "kept before", "jobs/s", "accepted p99");
+    println!("{:>12} {:>12} {:>14} {:>16}", "kept before", "jobs/s", "CPU per job", "accepted p99");
     let part = jobs.div_ceil(10).max(1);
+    let mut best = 0.0_f64;
     for number in 0..10 {
-        let began = Instant::now();
+        let (began, cpu) = (Instant::now(), cpu_seconds());
         let mut accepted = many(&stand, part).await?;
         let rate = part as f64 / began.elapsed().as_secs_f64();
-        accepted.sort();
-        let p99 = accepted[(accepted.len() * 99 / 100).min(accepted.len() - 1)];
-        println!("{:>12} {rate:>12.0} {:>13.1} ms", number * part, p99.as_secs_f64() * 1e3);
+        best = best.max(rate);
+        let cost = (cpu_seconds() - cpu) / part as f64 * 1e3;
+        let p99 = percentile(&mut accepted, 99);
+        println!("{:>12} {rate:>12.0} {cost:>11.2} ms {p99:>13.1} ms", number * part);
     }
+    let mut accepted = paced(&stand, jobs.div_ceil(2), best / 2.0).await?;
+    let (p50, p99) = (percentile(&mut accepted, 50), percentile(&mut accepted, 99));
+    println!("at {:.0} jobs/s: accepted p50 {p50:.1} ms, p99 {p99:.1} ms", best / 2.0);
     println!("peak memory {}", peak_memory()?);
     stand.stop.cancel();
     let stand = Arc::into_inner(stand).context("somebody still has the stand")?;
     stand.tasks.join_all().await;
     stand.store.close().await;
     Ok(())
+}
+
+/// Sends jobs at a rate, however long the server takes. Times count from the moment at which each was to be sent.
+async fn paced(stand: &Arc<Stand>, jobs: usize, rate: f64) -> Result<Vec<Duration>> {
+    let began = Instant::now();
+    let mut under_way = JoinSet::new();
+    for number in 0..jobs {
+        let due = began + Duration::from_secs_f64(number as f64 / rate);
+        tokio::time::sleep_until(due.into()).await;
+        let (stand, late) = (stand.clone(), due.elapsed());
+        under_way.spawn(async move { Ok(late + stand.job().await?) });
+    }
+    under_way.join_all().await.into_iter().collect()
+}
+
+/// In milliseconds.
+fn percentile(times: &mut [Duration], percent: usize) -> f64 {
+    times.sort();
+    let place = (times.len() * percent / 100).min(times.len().saturating_sub(1));
+    times.get(place).map_or(0.0, Duration::as_secs_f64) * 1e3
+}
+
+/// Processor time of this process.
+fn cpu_seconds() -> f64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }
 
 async fn many(stand: &Arc<Stand>, jobs: usize) -> Result<Vec<Duration>> {

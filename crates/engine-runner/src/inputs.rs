@@ -1,6 +1,6 @@
 //! The inputs of a task become local files.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, io};
 
 use dalston_engine_sdk::batch::TaskInput;
 use dalston_protocol::job::TaskStatus;
@@ -16,6 +16,8 @@ const SOURCE: &str = "source";
 pub(crate) enum NoInput {
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error("no folder could be made for them: {0}")]
+    Folder(#[from] io::Error),
     #[error("`{node}` has not been completed")]
     NotDone { node: String },
     #[error("the output of `{node}` is not what a runner writes: {reason}")]
@@ -28,12 +30,12 @@ impl Station {
         let mut input = TaskInput {
             parameters: attempt.job.parameters.clone(),
             channel: attempt.task.channel,
-            scratch: folder.work(),
+            scratch: folder.work().to_owned(),
             ..TaskInput::default()
         };
         let mut bytes = 0;
         if attempt.task.depends_on.is_empty() {
-            let path = folder.inputs().join(SOURCE);
+            let path = folder.inputs()?.join(SOURCE);
             bytes += self.artifacts.fetch(&attempt.job.source.key, &path).await?;
             input.files.insert(SOURCE.into(), path);
         }
@@ -42,7 +44,7 @@ impl Station {
             let done = done.filter(|task| task.status == TaskStatus::Completed);
             let task = done.ok_or_else(|| NoInput::NotDone { node: node.clone() })?;
             let output = self.output_of(task).await?;
-            bytes += self.fetch_files(attempt, task, &output.files, &folder.inputs(), &mut input).await?;
+            bytes += self.fetch_files(attempt, task, &output.files, folder, &mut input).await?;
             input.results.insert(task.node.clone(), output.result);
         }
         Ok((input, bytes))
@@ -66,7 +68,7 @@ impl Station {
         attempt: &Attempt,
         task: &TaskRecord,
         files: &BTreeMap<String, String>,
-        folder: &Path,
+        folder: &Folder,
         input: &mut TaskInput,
     ) -> Result<u64, NoInput> {
         let mut bytes = 0;
@@ -80,7 +82,7 @@ impl Station {
                 let reason = format!("another input has a file `{name}`, too");
                 return Err(NoInput::Damaged { node: task.node.clone(), reason });
             }
-            let path = folder.join(name);
+            let path = folder.inputs()?.join(name);
             bytes += self.artifacts.fetch(key, &path).await?;
             input.files.insert(name.clone(), path);
         }

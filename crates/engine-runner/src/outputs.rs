@@ -56,6 +56,9 @@ async fn check_files(output: &TaskOutput, folder: &Path, limits: &OutputLimits) 
     if output.files.len() > limits.files {
         return Err(NoOutput::Refused(format!("the engine gave back more than {} files", limits.files)));
     }
+    if output.files.is_empty() {
+        return Ok(0);
+    }
     let folder = tokio::fs::canonicalize(folder).await?;
     let mut bytes = 0;
     for (name, path) in &output.files {

@@ -17,6 +17,7 @@ use crate::{
     scratch::Scratch,
     slots::{Slot, Slots},
     station::{Shared, Station},
+    thread::Threads,
     under_way::UnderWay,
 };
 
@@ -72,6 +73,7 @@ impl Runner {
         let Self { engine, store, artifacts, broker, tracers, metrics, settings } = self;
         let info = engine.info();
         let scratch = Scratch::open(&settings.scratch).await?;
+        let threads = Threads::new(format!("engine-{}", info.engine_id), info.concurrency);
         let slots = Slots::new(info.concurrency, settings.max_stuck);
         let under_way = UnderWay::default();
         let halt = CancellationToken::new();
@@ -86,6 +88,7 @@ impl Runner {
             settings,
             scratch,
             slots,
+            threads,
             under_way,
             halt,
         }))

@@ -9,7 +9,10 @@ use std::{
     io,
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
 };
 
 use tempfile::TempDir;
@@ -42,6 +45,8 @@ struct Held {
     /// Locked until the process ends or the folder is gone.
     lock: PathBuf,
     _locked: File,
+    /// Numbers the folders of tasks.
+    tasks: AtomicU64,
 }
 
 impl Scratch {
@@ -55,10 +60,13 @@ impl Scratch {
 
     /// A folder of a task.
     pub(crate) fn folder(&self) -> io::Result<Folder> {
-        let folder = tempfile::Builder::new().prefix("task-").tempdir_in(self.0.folder.path())?;
-        std::fs::create_dir(folder.path().join("in"))?;
-        std::fs::create_dir(folder.path().join("work"))?;
-        Ok(Folder(Some(folder)))
+        let number = self.0.tasks.fetch_add(1, Ordering::Relaxed);
+        let path = self.0.folder.path().join(format!("task-{number}"));
+        std::fs::create_dir(&path)?;
+        let (inputs, work) = (path.join("in"), path.join("work"));
+        let folder = Folder { path, inputs, work, has_inputs: AtomicBool::new(false), is_gone: false };
+        std::fs::create_dir(&folder.work)?;
+        Ok(folder)
     }
 }
 
@@ -72,29 +80,43 @@ impl Drop for Held {
 
 /// The folder of one attempt. It goes when it is dropped, however the attempt ends.
 #[derive(Debug)]
-pub(crate) struct Folder(Option<TempDir>);
+pub(crate) struct Folder {
+    path: PathBuf,
+    inputs: PathBuf,
+    work: PathBuf,
+    has_inputs: AtomicBool,
+    is_gone: bool,
+}
 
 impl Folder {
-    /// Where inputs are.
-    pub(crate) fn inputs(&self) -> PathBuf {
-        self.path().join("in")
+    /// Where inputs are. Made when it is asked for first.
+    pub(crate) fn inputs(&self) -> io::Result<&Path> {
+        if !self.has_inputs.swap(true, Ordering::Relaxed) {
+            std::fs::create_dir(&self.inputs)?;
+        }
+        Ok(&self.inputs)
     }
 
     /// Where the engine may write.
-    pub(crate) fn work(&self) -> PathBuf {
-        self.path().join("work")
+    pub(crate) fn work(&self) -> &Path {
+        &self.work
     }
 
-    /// Removes it away from the runtime's threads: it may hold gigabytes.
+    /// Removes it. One that holds something goes away from the runtime's threads: it may be gigabytes.
     pub(crate) async fn remove(mut self) {
-        if let Some(folder) = self.0.take() {
-            // What cannot be removed now goes with the runner's folder.
-            let _ = tokio::task::spawn_blocking(move || drop(folder)).await;
+        self.is_gone = std::fs::remove_dir(&self.work).and_then(|()| std::fs::remove_dir(&self.path)).is_ok();
+        if !self.is_gone {
+            let _ = tokio::task::spawn_blocking(move || drop(self)).await;
         }
     }
+}
 
-    fn path(&self) -> &Path {
-        self.0.as_ref().expect("it is there until it is removed").path()
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if !self.is_gone {
+            // What cannot be removed now goes with the runner's folder.
+            let _ = std::fs::remove_dir_all(&self.path);
+        }
     }
 }
 
@@ -107,7 +129,7 @@ fn open(place: &Path) -> io::Result<Held> {
     let lock = folder.path().with_extension(HELD);
     let locked = File::create_new(&lock)?;
     locked.lock()?;
-    Ok(Held { folder, lock, _locked: locked })
+    Ok(Held { folder, lock, _locked: locked, tasks: AtomicU64::new(0) })
 }
 
 fn sweep(place: &Path) -> io::Result<()> {
@@ -150,7 +172,7 @@ mod tests {
         let scratch = Scratch::open(place.path()).await.unwrap();
         let (kept, removed) = (scratch.folder().unwrap(), scratch.folder().unwrap());
         std::fs::write(removed.work().join("x"), "x").unwrap();
-        let (inputs, work) = (kept.inputs(), removed.work());
+        let (inputs, work) = (kept.inputs().unwrap().to_owned(), removed.work().to_owned());
         removed.remove().await;
         assert!(inputs.is_dir() && !work.exists());
         drop(kept);

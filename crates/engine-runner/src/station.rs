@@ -9,7 +9,7 @@ use dalston_store::{Artifacts, JobStore, job_topic};
 use dalston_telemetry::{Metrics, Tracers};
 use tokio_util::sync::CancellationToken;
 
-use crate::{scratch::Scratch, settings::RunnerSettings, slots::Slots, under_way::UnderWay};
+use crate::{scratch::Scratch, settings::RunnerSettings, slots::Slots, thread::Threads, under_way::UnderWay};
 
 #[derive(Clone)]
 pub(crate) struct Station(Arc<Shared>);
@@ -25,6 +25,7 @@ pub(crate) struct Shared {
     pub(crate) settings: RunnerSettings,
     pub(crate) scratch: Scratch,
     pub(crate) slots: Slots,
+    pub(crate) threads: Threads,
     pub(crate) under_way: UnderWay,
     /// Tells attempts to end.
     pub(crate) halt: CancellationToken,

@@ -55,7 +55,7 @@ impl Station {
             Err(ended) => return ended,
         };
         match self.process(attempt, input, slot).await {
-            Ok(output) => self.upload(attempt, &output, &folder.work()).await,
+            Ok(output) => self.upload(attempt, &output, folder.work()).await,
             Err(ended) => ended,
         }
     }
@@ -123,7 +123,7 @@ impl Station {
             request_id: attempt.job.request_id.to_string(),
         };
         let (engine, scope) = (self.engine.clone(), attempt.scope());
-        EngineThread::spawn(format!("engine-{}", self.info.engine_id), move || {
+        EngineThread::start(&self.threads, move || {
             let step = Unwinds(step);
             let result = step.0.in_scope(|| scope.in_scope(|| engine.process(&input, &context)));
             if let Err(error) = &result {

@@ -98,7 +98,8 @@ impl Orchestrator {
         Err(OrchestratorError::BadResult { node: id.to_string(), reason: "the job does not come to rest".into() })
     }
 
-    /// Does the next thing. Whether there was none.
+    /// Does the next thing. Whether the job is at rest then: nothing more is to be done until somebody has news of it, and
+    /// says so.
     async fn step(
         &self,
         job: &JobRecord,
@@ -107,11 +108,10 @@ impl Orchestrator {
     ) -> Result<bool, OrchestratorError> {
         let prepared = if needs_results(job, tasks) { self.prepared(tasks).await? } else { None };
         match decide(job, tasks, prepared.as_ref(), pipeline, &mut TaskId::generate) {
-            Decision::Wait => return Ok(true),
-            Decision::Change(changes) => self.change(job, tasks, changes).await?,
-            Decision::Assemble => self.complete(job, tasks, prepared.as_ref()).await?,
+            Decision::Wait => Ok(true),
+            Decision::Change(changes) => self.change(job, tasks, changes).await,
+            Decision::Assemble => self.complete(job, tasks, prepared.as_ref()).await,
         }
-        Ok(false)
     }
 
     /// Ends a job whose results are lost: looking again would find them no better.
@@ -124,7 +124,7 @@ impl Orchestrator {
         tracing::error!(%error, job_id = %job.id, request_id = %job.request_id, "what a stage came to is lost");
         let message = "what one of its stages came to is lost or damaged; send it again".to_owned();
         let error = JobError { code: "internal".into(), message, stage: None };
-        self.change(job, tasks, vec![Change::Job { status: JobStatus::Failed, error: Some(error) }]).await
+        self.change(job, tasks, vec![Change::Job { status: JobStatus::Failed, error: Some(error) }]).await.map(drop)
     }
 
     async fn change(
@@ -132,7 +132,7 @@ impl Orchestrator {
         job: &JobRecord,
         tasks: &[TaskRecord],
         mut changes: Vec<Change>,
-    ) -> Result<(), OrchestratorError> {
+    ) -> Result<bool, OrchestratorError> {
         let name = if tasks.is_empty() { span::HANDLE_JOB } else { span::HANDLE_TASK_COMPLETED };
         let handle = self.span(job, name, StepKind::Consumer, &parent(job));
         let inserts = changes.iter().filter(|change| matches!(change, Change::Insert(_))).count();
@@ -152,6 +152,8 @@ impl Orchestrator {
         if ended.is_some() {
             changes.push(Change::Expires(expiry(job)));
         }
+        // Engines have it now, and what they come to is looked at when they say so.
+        let is_at_rest = ended.is_some() || !scheduled.is_empty();
         let applied = self.store.apply(&job.id, job.version, &changes).await?;
         drop(scheduled);
         if applied {
@@ -160,7 +162,7 @@ impl Orchestrator {
                 handle.around(self.ended(job, status)).await?;
             }
         }
-        Ok(())
+        Ok(applied && is_at_rest)
     }
 
     /// Gives each task that becomes ready a span, which its engine's work will be a child of.
@@ -192,7 +194,7 @@ impl Orchestrator {
         job: &JobRecord,
         tasks: &[TaskRecord],
         prepared: Option<&Prepared>,
-    ) -> Result<(), OrchestratorError> {
+    ) -> Result<bool, OrchestratorError> {
         let handle = self.span(job, span::HANDLE_TASK_COMPLETED, StepKind::Consumer, &parent(job));
         let assembling = self.span(job, span::ASSEMBLE, StepKind::Internal, &handle.context());
         let transcript = self.assembled(job, tasks, prepared).await?;
@@ -213,7 +215,7 @@ impl Orchestrator {
             self.broker.notify(&job_topic(&job.id)).await?;
             handle.around(self.ended(job, JobStatus::Completed)).await?;
         }
-        Ok(())
+        Ok(applied)
     }
 
     /// Sees to it that a job that ended without us expires too.

@@ -12,6 +12,7 @@
 
 mod key;
 mod left_behind;
+mod local;
 mod parts;
 mod upload;
 
@@ -32,6 +33,8 @@ use tokio::{
     fs::File,
     io::{AsyncReadExt, AsyncWriteExt},
 };
+
+use local::LocalFile;
 
 use crate::{
     Location, StoreError,
@@ -119,6 +122,9 @@ impl Artifacts {
     /// # Errors
     /// As [`writer`](Self::writer).
     pub async fn put(&self, key: &str, bytes: impl Into<Bytes>) -> Result<Stored, StoreError> {
+        if let Some(file) = self.file(key)? {
+            return file.put(bytes.into()).await;
+        }
         let mut upload = self.writer(key, u64::MAX).await?;
         upload.write(bytes.into()).await?;
         upload.finish().await
@@ -146,6 +152,9 @@ impl Artifacts {
     /// # Errors
     /// [`StoreError::NoArtifact`], [`StoreError::TooLarge`] if it has more bytes than that, and when the storage fails.
     pub async fn get(&self, key: &str, max_bytes: u64) -> Result<Bytes, StoreError> {
+        if let Some(file) = self.file(key)? {
+            return file.get(max_bytes).await;
+        }
         let found = self.open(key).await?;
         if found.meta.size > max_bytes {
             return Err(StoreError::TooLarge { key: key.into(), limit: max_bytes });
@@ -159,6 +168,9 @@ impl Artifacts {
     /// # Errors
     /// [`StoreError::NoArtifact`], and when the storage or the disk fails; what is in the file is of no use then.
     pub async fn fetch(&self, key: &str, to: &Path) -> Result<u64, StoreError> {
+        if let Some(file) = self.file(key)? {
+            return file.fetch(to.to_owned()).await;
+        }
         let wrong = |error| StoreError::at(to, error);
         let (bytes, mut stream) = self.stream(key).await?;
         let mut file = File::create(to).await.map_err(wrong)?;
@@ -238,6 +250,15 @@ impl Artifacts {
             }
             _ => Ok(removed),
         }
+    }
+
+    /// The artifact of this key, where artifacts are files of this machine.
+    fn file(&self, key: &str) -> Result<Option<LocalFile>, StoreError> {
+        let place = key::of_artifact(key)?;
+        Ok(match &self.storage.home {
+            Home::Folder(root) => Some(LocalFile::new(root, &place)),
+            Home::Bucket(_) => None,
+        })
     }
 
     async fn open(&self, key: &str) -> Result<GetResult, StoreError> {

@@ -214,6 +214,15 @@ impl StoreError {
         Self::Transition { id: id.to_string(), from: from.into().0, to: to.into().0 }
     }
 
+    fn of_database(trouble: Trouble, source: Cause) -> Self {
+        match trouble {
+            Trouble::Full => Self::Full { path: "the database".into(), source },
+            Trouble::Denied => Self::Denied { path: "the database".into(), source },
+            Trouble::Unavailable => Self::Unavailable(source),
+            Trouble::Other => Self::Database(source),
+        }
+    }
+
     fn of_kind(kind: ErrorKind, path: PathBuf, source: Cause) -> Self {
         match kind {
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => Self::Full { path, source },
@@ -231,13 +240,14 @@ impl From<sqlx::Error> for StoreError {
             Io(_) | PoolTimedOut | PoolClosed | WorkerCrashed | Protocol(_) => Trouble::Unavailable,
             _ => Trouble::Other,
         };
-        let source = error.into();
-        match trouble {
-            Trouble::Full => Self::Full { path: "the database".into(), source },
-            Trouble::Denied => Self::Denied { path: "the database".into(), source },
-            Trouble::Unavailable => Self::Unavailable(source),
-            Trouble::Other => Self::Database(source),
-        }
+        Self::of_database(trouble, error.into())
+    }
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        let code = error.sqlite_error().map(|error| error.extended_code.to_string());
+        Self::of_database(Trouble::of(code.as_deref().unwrap_or_default()), error.into())
     }
 }
 

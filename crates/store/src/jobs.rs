@@ -38,9 +38,11 @@ mod outbox;
 mod owning;
 #[cfg(test)]
 mod plans;
+mod query;
 mod reading;
 mod record;
 mod row;
+mod sqlite;
 mod webhooks;
 
 pub use announcing::AnnouncedEngine;

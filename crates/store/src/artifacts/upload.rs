@@ -15,7 +15,7 @@ use crate::{
 /// Bytes that are collected before they are written to a folder.
 pub const PIECE: usize = 1024 * 1024;
 /// Moves of a finished file to its place. A folder that another process finds empty and removes is made again.
-const MOVES: usize = 5;
+pub(super) const MOVES: usize = 5;
 
 /// What was stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,11 +88,7 @@ impl Upload {
             Way::Folder(staged) => staged.finish(&self.storage).await?,
             Way::Bucket(parts) => parts.finish().await?,
         }
-        let sha256 = self.hash.finalize().iter().fold(String::with_capacity(64), |mut text, byte| {
-            write!(text, "{byte:02x}").expect("writing to a string cannot fail");
-            text
-        });
-        Ok(Stored { bytes: self.bytes, sha256 })
+        Ok(Stored { bytes: self.bytes, sha256: hexadecimal(self.hash.finalize()) })
     }
 
     /// Gives it up, and waits until what was written is gone.
@@ -116,6 +112,13 @@ impl Upload {
         }
         Ok(())
     }
+}
+
+pub(super) fn hexadecimal(hash: impl AsRef<[u8]>) -> String {
+    hash.as_ref().iter().fold(String::with_capacity(64), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("writing to a string cannot fail");
+        text
+    })
 }
 
 /// A file in `incoming`, which is moved to its place.

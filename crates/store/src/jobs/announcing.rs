@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, time::SystemTime};
 
 use super::{
     JobStore,
+    query::statement,
     row::{Row, now, to_millis},
 };
 use crate::StoreError;
@@ -34,15 +35,15 @@ impl JobStore {
         forget: SystemTime,
     ) -> Result<(), StoreError> {
         let mut transaction = self.database.begin().await?;
-        let old = sqlx::query("DELETE FROM engines WHERE seen_at < $1").bind(to_millis(forget));
-        old.execute(&mut *transaction).await?;
+        let old = statement("DELETE FROM engines WHERE seen_at < $1").bind(to_millis(forget));
+        old.execute(&mut transaction).await?;
         for (place, engine) in (0_i64..).zip(engines) {
-            let query = sqlx::query(
+            let query = statement(
                 "INSERT INTO engines (runner, engine_id, place, info, seen_at) VALUES ($1, $2, $3, $4, $5) \
                  ON CONFLICT (runner, engine_id) DO UPDATE SET place = $3, info = $4, seen_at = $5",
             );
             let query = query.bind(runner).bind(&engine.engine_id).bind(place).bind(&engine.info).bind(now());
-            query.execute(&mut *transaction).await?;
+            query.execute(&mut transaction).await?;
         }
         Ok(transaction.commit().await?)
     }
@@ -52,7 +53,7 @@ impl JobStore {
     /// # Errors
     /// When the database fails.
     pub async fn announced(&self, since: SystemTime) -> Result<Vec<AnnouncedEngine>, StoreError> {
-        let query = sqlx::query(
+        let query = statement(
             "SELECT engine_id, place, info FROM engines WHERE seen_at >= $1 ORDER BY seen_at DESC, engine_id LIMIT $2",
         );
         let rows = query.bind(to_millis(since)).bind(MAX_ENGINES).fetch_all(self.database.reader()).await?;

@@ -17,6 +17,7 @@ use dalston_protocol::{
 use super::{
     JobRecord, JobStore, TaskRecord,
     edit::Edit,
+    query::statement,
     row::{self, millis, to_json},
 };
 use crate::StoreError;
@@ -124,7 +125,7 @@ impl JobStore {
     pub async fn commit(&self, task: &TaskId, attempt: u32, output: &str) -> Result<bool, StoreError> {
         let mut edit = Edit::begin(self).await?;
         let Some((task, job)) = edit.attempt(task, attempt).await? else { return Ok(false) };
-        let query = sqlx::query(
+        let query = statement(
             "UPDATE tasks SET status = 'completed', output = $2, progress = 1.0, ended_at = $3 WHERE id = $1",
         );
         edit.run(query.bind(task.id.as_str()).bind(output).bind(edit.now)).await?;
@@ -183,7 +184,7 @@ impl Edit<'_> {
         task.runner = Some(runner.to_owned());
         task.started_at = Some(row::from_millis(self.now));
         let span = open(task);
-        let query = sqlx::query(
+        let query = statement(
             "UPDATE tasks SET status = 'running', attempt = $2, crashes = $3, runner = $4, started_at = $5, \
              seen_at = $5, progress = 0.0, first_attempt = COALESCE(first_attempt, $6) WHERE id = $1",
         );
@@ -193,7 +194,7 @@ impl Edit<'_> {
             job.status = JobStatus::Running;
             job.started_at = job.started_at.or(task.started_at);
             let query =
-                sqlx::query("UPDATE jobs SET status = 'running', started_at = COALESCE(started_at, $2) WHERE id = $1");
+                statement("UPDATE jobs SET status = 'running', started_at = COALESCE(started_at, $2) WHERE id = $1");
             self.run(query.bind(job.id.as_str()).bind(self.now)).await?;
         }
         Ok(())
@@ -206,7 +207,7 @@ impl Edit<'_> {
         error: &JobError,
         due_at: i64,
     ) -> Result<(), StoreError> {
-        let query = sqlx::query(
+        let query = statement(
             "UPDATE tasks SET status = 'ready', failures = $2, error = $3, ready_at = $4, progress = 0.0 \
              WHERE id = $1",
         );
@@ -220,14 +221,14 @@ impl Edit<'_> {
         }
         let message = format!("whoever ran this task was gone without a word {} times", task.crashes);
         let error = JobError { code: "poison".into(), message, stage: Some(task.stage.clone()) };
-        let query = sqlx::query("UPDATE tasks SET crashes = $2 WHERE id = $1");
+        let query = statement("UPDATE tasks SET crashes = $2 WHERE id = $1");
         self.run(query.bind(task.id.as_str()).bind(i64::from(task.crashes))).await?;
         self.end(task, TaskStatus::Failed, Some(&error)).await?;
         Ok(true)
     }
 
     async fn count_failures(&mut self, task: &TaskRecord, failures: u32) -> Result<(), StoreError> {
-        let query = sqlx::query("UPDATE tasks SET failures = $2 WHERE id = $1");
+        let query = statement("UPDATE tasks SET failures = $2 WHERE id = $1");
         self.run(query.bind(task.id.as_str()).bind(i64::from(failures))).await
     }
 
@@ -238,8 +239,7 @@ impl Edit<'_> {
         status: TaskStatus,
         error: Option<&JobError>,
     ) -> Result<(), StoreError> {
-        let query =
-            sqlx::query("UPDATE tasks SET status = $2, error = COALESCE($3, error), ended_at = $4 WHERE id = $1");
+        let query = statement("UPDATE tasks SET status = $2, error = COALESCE($3, error), ended_at = $4 WHERE id = $1");
         self.run(query.bind(task.id.as_str()).bind(status.as_str()).bind(error.map(to_json)).bind(self.now)).await
     }
 }

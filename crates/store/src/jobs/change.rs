@@ -10,7 +10,8 @@ use dalston_protocol::{
 use super::{
     JobRecord, JobStore, MAX_TASKS, NewTask, TaskRecord,
     edit::Edit,
-    row::{millis, to_json, to_millis},
+    query::statement,
+    row::{Row, millis, to_json, to_millis},
 };
 use crate::StoreError;
 
@@ -74,7 +75,7 @@ impl JobStore {
             edit.apply(&mut job, change).await?;
         }
         if job.status.is_terminal() {
-            edit.cancel_tasks(id, &[TaskStatus::Pending, TaskStatus::Ready, TaskStatus::Running]).await?;
+            edit.cancel_open_tasks(id).await?;
         }
         edit.finish().await?;
         Ok(true)
@@ -91,15 +92,15 @@ impl Edit<'_> {
             Change::Task { task, status, error } => self.move_task(job, task, *status, error.as_ref()).await,
             Change::Job { status, error } => self.move_job(job, *status, error.as_ref()).await,
             Change::Prepared { duration } => {
-                let query = sqlx::query("UPDATE jobs SET audio_duration = $2 WHERE id = $1").bind(job.id.as_str());
+                let query = statement("UPDATE jobs SET audio_duration = $2 WHERE id = $1").bind(job.id.as_str());
                 self.run(query.bind(*duration)).await
             }
             Change::Result { key } => {
-                let query = sqlx::query("UPDATE jobs SET result = $2 WHERE id = $1").bind(job.id.as_str());
+                let query = statement("UPDATE jobs SET result = $2 WHERE id = $1").bind(job.id.as_str());
                 self.run(query.bind(key.as_str())).await
             }
             Change::Expires(at) => {
-                let query = sqlx::query("UPDATE jobs SET expires_at = $2 WHERE id = $1").bind(job.id.as_str());
+                let query = statement("UPDATE jobs SET expires_at = $2 WHERE id = $1").bind(job.id.as_str());
                 self.run(query.bind(at.map(to_millis))).await
             }
         }
@@ -109,20 +110,15 @@ impl Edit<'_> {
         if !matches!(job.status, JobStatus::Pending | JobStatus::Running) {
             return Err(StoreError::transition(&job.id, job.status, "a job with another task"));
         }
-        let query = sqlx::query("SELECT COUNT(*) FROM tasks WHERE job_id = $1").bind(job.id.as_str());
-        let position: i64 = sqlx::Row::try_get(&query.fetch_one(&mut *self.transaction).await?, 0)?;
-        if position >= MAX_TASKS {
-            return Err(StoreError::TooManyTasks { limit: MAX_TASKS });
-        }
-        let query = sqlx::query(
+        let query = statement(
             "INSERT INTO tasks (id, job_id, position, node, stage, engine_id, channel, depends_on, deadline, \
              max_attempts, status, attempt, failures, crashes, progress) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 0, 0, 0, 0.0)",
+             VALUES ($1, $2, (SELECT COUNT(*) FROM tasks WHERE job_id = $2), $3, $4, $5, $6, $7, $8, $9, $10, 0, 0, 0, \
+             0.0) RETURNING position",
         );
         let query = query
             .bind(task.id.as_str())
             .bind(job.id.as_str())
-            .bind(position)
             .bind(task.node.as_str())
             .bind(task.stage.as_str())
             .bind(task.engine_id.as_str())
@@ -131,7 +127,11 @@ impl Edit<'_> {
             .bind(millis(task.deadline))
             .bind(i64::from(task.max_attempts))
             .bind(TaskStatus::Pending.as_str());
-        self.run(query).await
+        let position: i64 = Row(&query.fetch_one(&mut self.transaction).await?).get("position")?;
+        if position >= MAX_TASKS {
+            return Err(StoreError::TooManyTasks { limit: MAX_TASKS });
+        }
+        Ok(())
     }
 
     async fn make_ready(
@@ -142,7 +142,7 @@ impl Edit<'_> {
         traceparent: Option<&String>,
     ) -> Result<(), StoreError> {
         let task = self.task_to_move(job, id, TaskStatus::Ready).await?;
-        let query = sqlx::query(
+        let query = statement(
             "UPDATE tasks SET status = 'ready', traceparent = $2, ready_at = $3, progress = 0.0, deadline = $4 \
              WHERE id = $1",
         );
@@ -163,8 +163,7 @@ impl Edit<'_> {
         if matches!(status, TaskStatus::Ready | TaskStatus::Running | TaskStatus::Completed) {
             return Err(StoreError::transition(id, task.status, status));
         }
-        let query =
-            sqlx::query("UPDATE tasks SET status = $2, error = COALESCE($3, error), ended_at = $4 WHERE id = $1");
+        let query = statement("UPDATE tasks SET status = $2, error = COALESCE($3, error), ended_at = $4 WHERE id = $1");
         let query = query.bind(id.as_str()).bind(status.as_str()).bind(error.map(to_json));
         let ended_at = status.is_terminal().then_some(self.now);
         self.run(query.bind(ended_at)).await
@@ -194,7 +193,7 @@ impl Edit<'_> {
             return Err(StoreError::transition(&job.id, job.status, status));
         }
         job.status = status;
-        let query = sqlx::query("UPDATE jobs SET status = $2, error = $3, ended_at = $4 WHERE id = $1");
+        let query = statement("UPDATE jobs SET status = $2, error = $3, ended_at = $4 WHERE id = $1");
         let query = query.bind(job.id.as_str()).bind(status.as_str()).bind(error.map(to_json));
         let ended_at = status.is_terminal().then_some(self.now);
         self.run(query.bind(ended_at)).await?;

@@ -5,6 +5,7 @@ use dalston_protocol::job::JobStatus;
 use super::{
     Created, JobStore, NewJob,
     edit::Edit,
+    query::statement,
     row::{self, job_columns, to_json},
 };
 use crate::StoreError;
@@ -30,7 +31,7 @@ impl JobStore {
         let mut edit = Edit::begin(self).await?;
         let NewJob { id, tenant, name, parameters, request_id, traceparent, source, idempotency } = job;
         let (key, fingerprint) = idempotency.map(|given| (given.key, given.fingerprint)).unzip();
-        let query = sqlx::query(CREATE)
+        let query = statement(CREATE)
             .bind(id.as_str())
             .bind(tenant)
             .bind(name)
@@ -45,7 +46,7 @@ impl JobStore {
             .bind(fingerprint.clone())
             .bind(JobStatus::Pending.as_str())
             .bind(edit.now);
-        let kept = row::job(&query.fetch_one(&mut *edit.transaction).await?)?;
+        let kept = row::job(&query.fetch_one(&mut edit.transaction).await?)?;
         if kept.id != id {
             let first = kept.idempotency.as_ref().map(|first| &first.fingerprint);
             return Ok(if first == fingerprint.as_ref() { Created::Existing(kept) } else { Created::Conflict });

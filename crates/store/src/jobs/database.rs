@@ -2,8 +2,9 @@
 //!
 //! SQLite has one writer at a time, so one connection of this process writes and waiting for it is fair; reading goes on
 //! beside it (WAL). A write begins as one (`BEGIN IMMEDIATE`), so that it can never be refused half-way for having read
-//! first. PostgreSQL has one pool for both, and a transaction there locks the row of its job before anything else: two
-//! that change the same job follow each other, and none wait for each other in a circle.
+//! first. How several share a commit is told in [`sqlite`](super::sqlite). PostgreSQL has one pool for both, and a
+//! transaction there locks the row of its job before anything else: two that change the same job follow each other, and
+//! none wait for each other in a circle.
 
 use std::{
     fs::{DirBuilder, OpenOptions},
@@ -15,15 +16,17 @@ use std::{
 };
 
 use sqlx::{
-    Any, AnyPool, AssertSqlSafe, ConnectOptions, Executor, SqlSafeStr, Transaction,
+    Any, AnyConnection, AnyPool, AssertSqlSafe, ConnectOptions, Connection, Executor, SqlSafeStr,
     any::{AnyConnectOptions, AnyPoolOptions},
     migrate::{MigrateError, Migration, MigrationType, Migrator},
 };
 
+use super::{
+    query::{Outcome, Query, Run},
+    sqlite::{self, Sqlite},
+};
 use crate::StoreError;
 
-/// Connections that read SQLite side by side.
-const SQLITE_READERS: u32 = 4;
 /// Connections to PostgreSQL.
 const POSTGRES_CONNECTIONS: u32 = 16;
 /// How long a caller waits for a connection, then it gets [`StoreError::Unavailable`]: the queue has no other bound.
@@ -39,100 +42,128 @@ const MIGRATIONS: &[(&str, &str)] = &[
 ];
 
 #[derive(Debug, Clone)]
-pub(super) struct Database {
-    writer: AnyPool,
-    reader: AnyPool,
-    begin: &'static str,
+pub(super) enum Database {
+    Sqlite(Sqlite),
+    Postgres(AnyPool),
+}
+
+/// Dropped without a [`commit`](Self::commit), it never was.
+#[derive(Debug)]
+pub(super) enum Transaction {
+    Sqlite(sqlite::Part),
+    Postgres(Box<sqlx::Transaction<'static, Any>>),
+}
+
+/// Reads what is committed.
+#[derive(Debug)]
+pub(super) enum Reader<'d> {
+    Sqlite(sqlite::Reader<'d>),
+    Postgres(&'d AnyPool),
 }
 
 impl Database {
     pub(super) async fn open(url: &str) -> Result<Self, StoreError> {
         sqlx::any::install_default_drivers();
-        let database = match url.split_once(':') {
-            Some(("sqlite", path)) => sqlite(Path::new(path.strip_prefix("//").unwrap_or(path))).await?,
-            Some(("postgres" | "postgresql", _)) => postgres(url).await?,
-            _ => return Err(StoreError::UnknownDatabase),
-        };
-        database.migrate().await?;
-        Ok(database)
+        match url.split_once(':') {
+            Some(("sqlite", path)) => sqlite(Path::new(path.strip_prefix("//").unwrap_or(path))).await,
+            Some(("postgres" | "postgresql", _)) => postgres(url).await,
+            _ => Err(StoreError::UnknownDatabase),
+        }
     }
 
     pub(super) async fn close(&self) {
-        // The writer last: the connection that closes last folds the log of SQLite into its file.
-        self.reader.close().await;
-        self.writer.close().await;
-    }
-
-    pub(super) fn reader(&self) -> &AnyPool {
-        &self.reader
-    }
-
-    /// A transaction. Dropped without a commit, it never was.
-    pub(super) async fn begin(&self) -> Result<Transaction<'static, Any>, StoreError> {
-        Ok(self.writer.begin_with(self.begin).await?)
-    }
-
-    async fn migrate(&self) -> Result<(), StoreError> {
-        let serial = match self.begin {
-            POSTGRES_BEGIN => "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY",
-            // `AUTOINCREMENT`, because a number that comes again could be marked as sent by who saw the first.
-            _ => "INTEGER PRIMARY KEY AUTOINCREMENT",
-        };
-        let migrations = (1..).zip(MIGRATIONS).map(|(version, (description, sql))| {
-            let sql = AssertSqlSafe(sql.replace("{SERIAL}", serial)).into_sql_str();
-            Migration::new(version, (*description).into(), MigrationType::Simple, sql, false)
-        });
-        let migrator = Migrator::with_migrations(migrations.collect());
-        let wrong = |error: MigrateError| StoreError::Migration(error.into());
-        if self.begin == POSTGRES_BEGIN {
-            // The migrator has a lock there that lets one process in at a time.
-            return migrator.run(&self.writer).await.map_err(wrong);
+        match self {
+            Self::Sqlite(database) => database.close().await,
+            Self::Postgres(pool) => pool.close().await,
         }
-        let mut alone = self.begin().await?;
-        // `run` in a form whose future is `Send` here; a second process waits for the transaction of the first.
-        migrator.run_direct(None, &mut *alone, false).await.map_err(wrong)?;
-        Ok(alone.commit().await?)
+    }
+
+    pub(super) fn reader(&self) -> Reader<'_> {
+        match self {
+            Self::Sqlite(database) => Reader::Sqlite(database.reader()),
+            Self::Postgres(pool) => Reader::Postgres(pool),
+        }
+    }
+
+    /// For a few rows that were written just now, by their keys.
+    pub(super) fn reader_of_new(&self) -> Reader<'_> {
+        match self {
+            Self::Sqlite(database) => Reader::Sqlite(database.reader_of_new()),
+            Self::Postgres(pool) => Reader::Postgres(pool),
+        }
+    }
+
+    pub(super) async fn begin(&self) -> Result<Transaction, StoreError> {
+        Ok(match self {
+            Self::Sqlite(database) => Transaction::Sqlite(database.begin().await?),
+            Self::Postgres(pool) => Transaction::Postgres(Box::new(pool.begin().await?)),
+        })
     }
 }
 
-const SQLITE_BEGIN: &str = "BEGIN IMMEDIATE";
-const POSTGRES_BEGIN: &str = "BEGIN";
+impl Transaction {
+    pub(super) async fn commit(self) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(part) => part.commit().await,
+            Self::Postgres(transaction) => Ok(transaction.commit().await?),
+        }
+    }
+}
+
+impl Run for &mut Transaction {
+    async fn run(self, query: Query) -> Result<Outcome, StoreError> {
+        match self {
+            Transaction::Sqlite(part) => part.run(query).await,
+            Transaction::Postgres(transaction) => query.through_sqlx(transaction).await,
+        }
+    }
+}
+
+impl Run for Reader<'_> {
+    async fn run(self, query: Query) -> Result<Outcome, StoreError> {
+        match self {
+            Reader::Sqlite(reader) => reader.run(query).await,
+            Reader::Postgres(pool) => query.through_sqlx(&mut *pool.acquire().await?).await,
+        }
+    }
+}
 
 async fn sqlite(path: &Path) -> Result<Database, StoreError> {
     let path = std::path::absolute(path).map_err(|error| StoreError::at(path, error))?;
     make_private(&path)?;
     let options = options(&format!("sqlite://{}", escaped(&path)?))?;
-    // Closing idle connections would gain nothing and lose their prepared statements; asking one whether it is alive
-    // before each use would double the work.
-    let pool = || {
-        let pool = AnyPoolOptions::new().acquire_timeout(ACQUIRE_TIMEOUT).idle_timeout(None).max_lifetime(None);
-        pool.test_before_acquire(false)
-    };
-    let writer = pool().max_connections(1).after_connect(|connection, _| {
-        Box::pin(async move {
-            // A commit outlives the process at once, and a power cut once the log was next synced with the file.
-            connection
-                .execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON;")
-                .await?;
-            // Only another process can hold the lock: this one writes through one connection.
-            connection.execute("PRAGMA busy_timeout = 10000;").await.map(drop)
-        })
-    });
-    let writer = writer.connect_with(options.clone()).await?;
-    let reader = pool().max_connections(SQLITE_READERS).after_connect(|connection, _| {
-        Box::pin(
-            async move { connection.execute("PRAGMA busy_timeout = 10000; PRAGMA query_only = ON;").await.map(drop) },
-        )
-    });
-    // Lazy: the writer has shown that the file can be opened.
-    let reader = reader.connect_lazy_with(options);
-    Ok(Database { writer, reader, begin: SQLITE_BEGIN })
+    let mut connection = AnyConnection::connect_with(&options).await?;
+    connection.execute("PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL;").await?;
+    let mut alone = connection.begin_with("BEGIN IMMEDIATE").await?;
+    // `AUTOINCREMENT`, because a number that comes again could be marked as sent by who saw the first.
+    let migrator = migrator("INTEGER PRIMARY KEY AUTOINCREMENT");
+    // `run` in a form whose future is `Send` here; a second process waits for the transaction of the first.
+    migrator.run_direct(None, &mut *alone, false).await.map_err(wrong)?;
+    alone.commit().await?;
+    // The log stays as it is until the last connection closes it.
+    let database = Sqlite::open(&path)?;
+    connection.close().await?;
+    Ok(Database::Sqlite(database))
 }
 
 async fn postgres(url: &str) -> Result<Database, StoreError> {
     let pool = AnyPoolOptions::new().max_connections(POSTGRES_CONNECTIONS).acquire_timeout(ACQUIRE_TIMEOUT);
     let pool = pool.connect_with(options(url)?).await?;
-    Ok(Database { writer: pool.clone(), reader: pool, begin: POSTGRES_BEGIN })
+    // The migrator has a lock there that lets one process in at a time.
+    migrator("BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY").run(&pool).await.map_err(wrong)?;
+    Ok(Database::Postgres(pool))
+}
+
+fn migrator(serial: &str) -> Migrator {
+    let migrations = (1..).zip(MIGRATIONS).map(|(version, (description, sql))| {
+        let sql = AssertSqlSafe(sql.replace("{SERIAL}", serial)).into_sql_str();
+        Migration::new(version, (*description).into(), MigrationType::Simple, sql, false)
+    });
+    Migrator::with_migrations(migrations.collect())
+}
+
+fn wrong(error: MigrateError) -> StoreError {
+    StoreError::Migration(error.into())
 }
 
 /// Statements are not logged: they would stand in the log with every job, and their failures are logged where handled.
@@ -175,9 +206,10 @@ fn escaped(path: &Path) -> Result<String, StoreError> {
 mod tests {
     use std::{fs, os::unix::fs::PermissionsExt};
 
-    use sqlx::Row;
-
-    use super::*;
+    use super::{
+        super::query::{statement, statement_of},
+        *,
+    };
 
     #[tokio::test]
     async fn sqlite_is_private_durable_and_minds_foreign_keys() {
@@ -186,15 +218,16 @@ mod tests {
         let database = Database::open(&format!("sqlite:{}", path.display())).await.unwrap();
         let mut transaction = database.begin().await.unwrap();
         for (pragma, expected) in [("journal_mode", "wal"), ("synchronous", "1"), ("foreign_keys", "1")] {
-            let query = sqlx::query(AssertSqlSafe(format!("SELECT CAST({pragma} AS TEXT) FROM pragma_{pragma}")));
-            let value: String = query.fetch_one(&mut *transaction).await.unwrap().get(0);
+            let query = statement_of(format!("SELECT CAST({pragma} AS TEXT) AS value FROM pragma_{pragma}"));
+            let row = query.fetch_one(&mut transaction).await.unwrap();
+            let value: String = row.get("value").unwrap();
             assert_eq!(value, expected, "{pragma}");
         }
         for file in fs::read_dir(path.parent().unwrap()).unwrap() {
             let file = file.unwrap();
             assert_eq!(file.metadata().unwrap().permissions().mode() & 0o077, 0, "{:?}", file.file_name());
         }
-        let writing = sqlx::query("DELETE FROM jobs").execute(database.reader()).await;
+        let writing = statement("DELETE FROM jobs").execute(database.reader()).await;
         assert!(writing.is_err(), "a reader would have to wait for the writer half-way");
     }
 

@@ -10,11 +10,11 @@ use dalston_protocol::{
     EndedJob, JobId, MessageId, RequestId, WebhookEvent, WebhookId, WebhookMessage,
     job::{JobError, JobStatus},
 };
-use sqlx::{AssertSqlSafe, any::AnyRow};
 
 use super::{
     JobRecord, JobStore,
     edit::Edit,
+    query::{SqlRow, statement, statement_of},
     row::{Row, from_millis, millis, now, to_json, to_millis},
     webhooks::{MAX_WEBHOOKS, SigningSecret, secrets},
 };
@@ -93,9 +93,9 @@ impl Edit<'_> {
         error: Option<&JobError>,
     ) -> Result<(), StoreError> {
         let Some(event) = WebhookEvent::of(status) else { return Ok(()) };
-        let query = sqlx::query("SELECT id, events FROM webhooks WHERE tenant = $1 AND disabled_at IS NULL LIMIT $2");
+        let query = statement("SELECT id, events FROM webhooks WHERE tenant = $1 AND disabled_at IS NULL LIMIT $2");
         let query = query.bind(job.tenant.as_str()).bind(i64::from(2 * MAX_WEBHOOKS));
-        let webhooks = query.fetch_all(&mut *self.transaction).await?;
+        let webhooks = query.fetch_all(&mut self.transaction).await?;
         if webhooks.is_empty() {
             return Ok(());
         }
@@ -120,7 +120,7 @@ impl Edit<'_> {
     }
 
     async fn insert_delivery(&mut self, webhook: &WebhookId, job: &JobRecord, body: &str) -> Result<(), StoreError> {
-        let query = sqlx::query(
+        let query = statement(
             "INSERT INTO webhook_deliveries (id, webhook_id, job_id, request_id, traceparent, body, created_at, due_at, \
              attempts) VALUES ($1, $2, $3, $4, $5, $6, $7, $7, 0)",
         );
@@ -132,12 +132,11 @@ impl Edit<'_> {
     }
 
     /// Gives up a message that cannot be read: left as it is it would come first for ever, and nobody else's would be sent.
-    async fn set_aside(&mut self, row: &AnyRow, error: &StoreError) -> Result<(), StoreError> {
+    async fn set_aside(&mut self, row: &SqlRow, error: &StoreError) -> Result<(), StoreError> {
         let id: String = Row(row).get("id")?;
         tracing::error!(%error, message = id, "a message to a webhook cannot be read, and is given up");
-        let query = sqlx::query(
-            "UPDATE webhook_deliveries SET due_at = NULL, ended_at = $2, problem = 'damaged' WHERE id = $1",
-        );
+        let query =
+            statement("UPDATE webhook_deliveries SET due_at = NULL, ended_at = $2, problem = 'damaged' WHERE id = $1");
         self.run(query.bind(id).bind(self.now)).await
     }
 }
@@ -159,7 +158,7 @@ impl JobStore {
         limit: u32,
         busy: &[WebhookId],
     ) -> Result<Vec<Delivery>, StoreError> {
-        let waiting = sqlx::query(ANY_DUE).bind(now()).fetch_optional(self.database.reader()).await?;
+        let waiting = statement(ANY_DUE).bind(now()).fetch_optional(self.database.reader()).await?;
         if waiting.is_none() {
             // Almost always: nobody who writes is kept waiting for it.
             return Ok(Vec::new());
@@ -173,14 +172,14 @@ impl JobStore {
              (SELECT id FROM webhook_deliveries WHERE due_at <= $1 {skip} ORDER BY due_at LIMIT $3) \
              RETURNING id, webhook_id, job_id, request_id, traceparent, body, attempts"
         );
-        let query = sqlx::query(AssertSqlSafe(sql)).persistent(false).bind(edit.now);
+        let query = statement_of(sql).bind(edit.now);
         let query = query.bind(edit.now.saturating_add(millis(lease))).bind(i64::from(limit));
-        let rows = query.fetch_all(&mut *edit.transaction).await?;
+        let rows = query.fetch_all(&mut edit.transaction).await?;
         let mut deliveries = Vec::with_capacity(rows.len());
         for row in &rows {
             let webhook: String = Row(row).get("webhook_id")?;
-            let query = sqlx::query("SELECT id, url, secret, old_secret, old_secret_until FROM webhooks WHERE id = $1");
-            let webhook_row = query.bind(webhook).fetch_one(&mut *edit.transaction).await?;
+            let query = statement("SELECT id, url, secret, old_secret, old_secret_until FROM webhooks WHERE id = $1");
+            let webhook_row = query.bind(webhook).fetch_one(&mut edit.transaction).await?;
             match delivery(row, &webhook_row) {
                 Ok(delivery) => deliveries.push(delivery),
                 Err(error) => edit.set_aside(row, &error).await?,
@@ -208,18 +207,18 @@ impl JobStore {
             _ => None,
         };
         let ended_at = due_at.is_none().then_some(edit.now);
-        let query = sqlx::query(
+        let query = statement(
             "UPDATE webhook_deliveries SET due_at = $3, ended_at = $4, status = $5, problem = $6 \
              WHERE id = $1 AND attempts = $2 AND ended_at IS NULL",
         );
         let query = query.bind(delivery.id.as_str()).bind(i64::from(delivery.attempt)).bind(due_at).bind(ended_at);
         let query = query.bind(status.map(i64::from)).bind(problem);
-        let done = query.execute(&mut *edit.transaction).await?.rows_affected() > 0;
+        let done = query.execute(&mut edit.transaction).await? > 0;
         if settled == Settled::Gone {
             let id = delivery.webhook.as_str();
-            let query = sqlx::query("UPDATE webhooks SET disabled_at = $2 WHERE id = $1 AND disabled_at IS NULL");
+            let query = statement("UPDATE webhooks SET disabled_at = $2 WHERE id = $1 AND disabled_at IS NULL");
             edit.run(query.bind(id).bind(edit.now)).await?;
-            let query = sqlx::query(
+            let query = statement(
                 "UPDATE webhook_deliveries SET due_at = NULL, ended_at = $2, problem = 'gone' \
                  WHERE webhook_id = $1 AND ended_at IS NULL",
             );
@@ -234,12 +233,12 @@ impl JobStore {
     /// # Errors
     /// As said.
     pub async fn told(&self, tenant: &str, webhook: &WebhookId, limit: u32) -> Result<Option<Vec<Told>>, StoreError> {
-        let query = sqlx::query("SELECT id FROM webhooks WHERE id = $1 AND tenant = $2");
+        let query = statement("SELECT id FROM webhooks WHERE id = $1 AND tenant = $2");
         let query = query.bind(webhook.as_str()).bind(tenant);
         if query.fetch_optional(self.database.reader()).await?.is_none() {
             return Ok(None);
         }
-        let query = sqlx::query(NEWEST).bind(webhook.as_str()).bind(i64::from(limit));
+        let query = statement(NEWEST).bind(webhook.as_str()).bind(i64::from(limit));
         query.fetch_all(self.database.reader()).await?.iter().map(told).collect::<Result<_, _>>().map(Some)
     }
 
@@ -249,20 +248,20 @@ impl JobStore {
     /// As said.
     pub async fn forget_deliveries(&self, before: SystemTime) -> Result<u64, StoreError> {
         let mut edit = Edit::begin(self).await?;
-        let query = sqlx::query("DELETE FROM webhook_deliveries WHERE ended_at < $1").bind(to_millis(before));
-        let forgotten = query.execute(&mut *edit.transaction).await?.rows_affected();
+        let query = statement("DELETE FROM webhook_deliveries WHERE ended_at < $1").bind(to_millis(before));
+        let forgotten = query.execute(&mut edit.transaction).await?;
         edit.finish().await?;
         Ok(forgotten)
     }
 }
 
 /// The webhook, if it wants to know of this.
-fn wants(row: &AnyRow, event: WebhookEvent) -> Result<Option<WebhookId>, StoreError> {
+fn wants(row: &SqlRow, event: WebhookEvent) -> Result<Option<WebhookId>, StoreError> {
     let events: Vec<WebhookEvent> = Row(row).json("events")?;
     if events.contains(&event) { Row(row).word("id").map(Some) } else { Ok(None) }
 }
 
-fn delivery(row: &AnyRow, webhook_row: &AnyRow) -> Result<Delivery, StoreError> {
+fn delivery(row: &SqlRow, webhook_row: &SqlRow) -> Result<Delivery, StoreError> {
     let row = Row(row);
     let webhook_row = Row(webhook_row);
     Ok(Delivery {
@@ -278,7 +277,7 @@ fn delivery(row: &AnyRow, webhook_row: &AnyRow) -> Result<Delivery, StoreError> 
     })
 }
 
-fn told(row: &AnyRow) -> Result<Told, StoreError> {
+fn told(row: &SqlRow) -> Result<Told, StoreError> {
     let row = Row(row);
     Ok(Told {
         id: row.word("id")?,

@@ -3,18 +3,20 @@
 //! Every change begins by counting up the version of its job. That locks the row until the end, so whatever is read
 //! afterwards stays true, and it tells everybody who read the job before that it is another now.
 
-use dalston_protocol::{JobId, TaskId, job::TaskStatus};
-use sqlx::{Any, Transaction, any::AnyArguments, query::Query};
+use dalston_protocol::{JobId, TaskId};
 
 use super::{
-    JobRecord, JobStore, Outgoing, TaskRecord, engine_queue,
+    JobRecord, JobStore, Outgoing, TaskRecord,
+    database::Transaction,
+    engine_queue,
+    query::{Query, statement},
     row::{self, job_columns, now, task_columns, to_json},
 };
 use crate::StoreError;
 
 /// Dropped without [`finish`](Self::finish), nothing of it ever was.
 pub(super) struct Edit<'s> {
-    pub(super) transaction: Transaction<'static, Any>,
+    pub(super) transaction: Transaction,
     /// The one moment at which all of it happens.
     pub(super) now: i64,
     has_published: bool,
@@ -43,67 +45,75 @@ impl<'s> Edit<'s> {
 
     /// The job, if it is still at this version.
     pub(super) async fn job_at(&mut self, id: &JobId, version: i64) -> Result<Option<JobRecord>, StoreError> {
-        let query = sqlx::query(lock_job!("id = $1 AND version = $3"));
+        let query = statement(lock_job!("id = $1 AND version = $3"));
         self.lock(query.bind(id.as_str()).bind(self.now).bind(version)).await
     }
 
     /// A job that has not ended.
     pub(super) async fn job(&mut self, id: &JobId) -> Result<Option<JobRecord>, StoreError> {
-        let query = sqlx::query(lock_job!("id = $1 AND ended_at IS NULL"));
+        let query = statement(lock_job!("id = $1 AND ended_at IS NULL"));
         self.lock(query.bind(id.as_str()).bind(self.now)).await
     }
 
     /// A tenant's job.
     pub(super) async fn job_of(&mut self, tenant: &str, id: &JobId) -> Result<Option<JobRecord>, StoreError> {
-        let query = sqlx::query(lock_job!("id = $1 AND tenant = $3"));
+        let query = statement(lock_job!("id = $1 AND tenant = $3"));
         self.lock(query.bind(id.as_str()).bind(self.now).bind(tenant)).await
     }
 
     /// A task and its job.
     pub(super) async fn task_and_job(&mut self, id: &TaskId) -> Result<Option<(TaskRecord, JobRecord)>, StoreError> {
-        let query = sqlx::query(lock_job!("id = (SELECT job_id FROM tasks WHERE id = $1)"));
+        let query = statement(lock_job!("id = (SELECT job_id FROM tasks WHERE id = $1)"));
         let Some(job) = self.lock(query.bind(id.as_str()).bind(self.now)).await? else { return Ok(None) };
         let task = self.task(&job.id, id).await?;
         Ok(task.map(|task| (task, job)))
     }
 
-    async fn lock(&mut self, query: Query<'_, Any, AnyArguments>) -> Result<Option<JobRecord>, StoreError> {
-        let row = query.fetch_optional(&mut *self.transaction).await?;
+    async fn lock(&mut self, query: Query) -> Result<Option<JobRecord>, StoreError> {
+        let row = query.fetch_optional(&mut self.transaction).await?;
         row.as_ref().map(row::job).transpose()
     }
 
     /// A task of the job that is locked.
     pub(super) async fn task(&mut self, job: &JobId, id: &TaskId) -> Result<Option<TaskRecord>, StoreError> {
-        let query = sqlx::query(concat!("SELECT ", task_columns!(""), " FROM tasks WHERE id = $1 AND job_id = $2"));
-        let row = query.bind(id.as_str()).bind(job.as_str()).fetch_optional(&mut *self.transaction).await?;
+        let query = statement(concat!("SELECT ", task_columns!(""), " FROM tasks WHERE id = $1 AND job_id = $2"));
+        let row = query.bind(id.as_str()).bind(job.as_str()).fetch_optional(&mut self.transaction).await?;
         row.as_ref().map(row::task).transpose()
     }
 
     /// All tasks of the job that is locked.
     pub(super) async fn tasks(&mut self, job: &JobId) -> Result<Vec<TaskRecord>, StoreError> {
-        let query = sqlx::query(super::reading::TASKS_OF_JOB).bind(job.as_str()).bind(super::MAX_TASKS);
-        query.fetch_all(&mut *self.transaction).await?.iter().map(row::task).collect()
+        let query = statement(super::reading::TASKS_OF_JOB).bind(job.as_str()).bind(super::MAX_TASKS);
+        query.fetch_all(&mut self.transaction).await?.iter().map(row::task).collect()
     }
 
     /// Ends what has not ended among the tasks of a job.
-    pub(super) async fn cancel_tasks(&mut self, job: &JobId, statuses: &[TaskStatus]) -> Result<(), StoreError> {
-        for status in statuses {
-            let query =
-                sqlx::query("UPDATE tasks SET status = 'cancelled', ended_at = $2 WHERE job_id = $1 AND status = $3");
-            self.run(query.bind(job.as_str()).bind(self.now).bind(status.as_str())).await?;
-        }
-        Ok(())
+    pub(super) async fn cancel_open_tasks(&mut self, job: &JobId) -> Result<(), StoreError> {
+        let query = statement(
+            "UPDATE tasks SET status = 'cancelled', ended_at = $2 WHERE job_id = $1 \
+             AND status IN ('pending', 'ready', 'running')",
+        );
+        self.run(query.bind(job.as_str()).bind(self.now)).await
+    }
+
+    /// The same for what nobody has begun.
+    pub(super) async fn cancel_waiting_tasks(&mut self, job: &JobId) -> Result<(), StoreError> {
+        let query = statement(
+            "UPDATE tasks SET status = 'cancelled', ended_at = $2 WHERE job_id = $1 \
+             AND status IN ('pending', 'ready')",
+        );
+        self.run(query.bind(job.as_str()).bind(self.now)).await
     }
 
     /// A change that gives back nothing.
-    pub(super) async fn run(&mut self, query: Query<'_, Any, AnyArguments>) -> Result<(), StoreError> {
-        query.execute(&mut *self.transaction).await?;
+    pub(super) async fn run(&mut self, query: Query) -> Result<(), StoreError> {
+        query.execute(&mut self.transaction).await?;
         Ok(())
     }
 
     /// Puts a message into the outbox, to be published at `due_at`.
     pub(super) async fn publish(&mut self, message: &Outgoing, due_at: i64) -> Result<(), StoreError> {
-        let query = sqlx::query("INSERT INTO outbox (due_at, message) VALUES ($1, $2)");
+        let query = statement("INSERT INTO outbox (due_at, message) VALUES ($1, $2)");
         self.run(query.bind(due_at).bind(to_json(message))).await?;
         self.has_published = true;
         Ok(())

@@ -13,6 +13,7 @@ use dalston_protocol::{
 use super::{
     JobStore, TaskRecord,
     edit::Edit,
+    query::statement,
     row::{self, Row, task_columns, to_millis},
 };
 use crate::StoreError;
@@ -41,9 +42,9 @@ impl JobStore {
             // The job before the task, as everywhere, and without counting up its version: nothing that is decided on it
             // becomes wrong.
             let query =
-                sqlx::query("UPDATE jobs SET touched_at = $2 WHERE id = (SELECT job_id FROM tasks WHERE id = $1)");
+                statement("UPDATE jobs SET touched_at = $2 WHERE id = (SELECT job_id FROM tasks WHERE id = $1)");
             edit.run(query.bind(task.as_str()).bind(edit.now)).await?;
-            let query = sqlx::query(
+            let query = statement(
                 "UPDATE tasks SET progress = $3, seen_at = $4 WHERE id = $1 AND attempt = $2 AND status = 'running'",
             );
             // A database would refuse what is not a number.
@@ -56,11 +57,11 @@ impl JobStore {
     }
 
     async fn standing(&self, task: &TaskId, attempt: u32) -> Result<Standing, StoreError> {
-        let query = sqlx::query(
+        let query = statement(
             "SELECT tasks.status AS task_status, attempt, jobs.status AS job_status FROM tasks \
              JOIN jobs ON jobs.id = tasks.job_id WHERE tasks.id = $1",
         );
-        let row = query.bind(task.as_str()).fetch_optional(self.database.reader()).await?;
+        let row = query.bind(task.as_str()).fetch_optional(self.database.reader_of_new()).await?;
         let Some(row) = row else { return Ok(Standing::Lost) };
         let row = Row(&row);
         if row.get::<i64>("attempt")? != i64::from(attempt) {
@@ -119,19 +120,19 @@ impl JobStore {
 impl Edit<'_> {
     /// Tasks that wait, or run, and that nothing was heard of since then.
     async fn quiet_tasks(&mut self, job: &JobId, since: i64) -> Result<Vec<TaskRecord>, StoreError> {
-        let query = sqlx::query(concat!(
+        let query = statement(concat!(
             "SELECT ",
             task_columns!(""),
             " FROM tasks WHERE job_id = $1 AND ((status = 'ready' AND ready_at <= $2) \
              OR (status = 'running' AND seen_at <= $2)) ORDER BY position"
         ));
-        let rows = query.bind(job.as_str()).bind(since).fetch_all(&mut *self.transaction).await?;
+        let rows = query.bind(job.as_str()).bind(since).fetch_all(&mut self.transaction).await?;
         rows.iter().map(row::task).collect()
     }
 
     /// Has a task wait again that its runner does not go on with.
     async fn take_back(&mut self, task: &TaskRecord) -> Result<(), StoreError> {
-        let query = sqlx::query("UPDATE tasks SET status = 'ready', crashes = $2, ready_at = $3 WHERE id = $1");
+        let query = statement("UPDATE tasks SET status = 'ready', crashes = $2, ready_at = $3 WHERE id = $1");
         self.run(query.bind(task.id.as_str()).bind(i64::from(task.crashes)).bind(self.now)).await
     }
 }

@@ -10,11 +10,11 @@ use std::{
 };
 
 use dalston_protocol::key::{Key, KeyLimits, Scope};
-use sqlx::any::AnyRow;
 
 use super::{
     JobStore,
     database::Database,
+    query::{SqlRow, statement},
     row::{Row, from_millis, millis, now, to_json, to_millis},
 };
 use crate::StoreError;
@@ -157,10 +157,10 @@ impl KeyStore {
     /// When the database fails, as everywhere here.
     pub async fn add(&self, new: NewKeyRecord) -> Result<Option<KeyRecord>, StoreError> {
         let mut transaction = self.database.begin().await?;
-        sqlx::query(COUNT_UP).execute(&mut *transaction).await?;
+        statement(COUNT_UP).execute(&mut transaction).await?;
         let created_at = now();
         let expires_at = new.lasts.map(|lasts| created_at.saturating_add(millis(lasts)));
-        let query = sqlx::query(
+        let query = statement(
             "INSERT INTO api_keys (id, hash, made_with, name, scopes, tenant, limits, created_at, expires_at) \
              SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9 \
              WHERE (SELECT COUNT(*) FROM api_keys WHERE revoked_at IS NULL) < $10",
@@ -168,7 +168,7 @@ impl KeyStore {
         let query = query.bind(new.id.as_str()).bind(new.hash.reveal()).bind(new.made_with.as_str());
         let query = query.bind(new.name.as_str()).bind(to_json(&new.scopes)).bind(new.tenant.as_str());
         let query = query.bind(to_json(&new.limits)).bind(created_at).bind(expires_at).bind(i64::from(MAX_KEYS));
-        if query.execute(&mut *transaction).await?.rows_affected() == 0 {
+        if query.execute(&mut transaction).await? == 0 {
             return Ok(None);
         }
         transaction.commit().await?;
@@ -194,9 +194,9 @@ impl KeyStore {
     /// As said.
     pub async fn revoke(&self, id: &str) -> Result<bool, StoreError> {
         let mut transaction = self.database.begin().await?;
-        sqlx::query(COUNT_UP).execute(&mut *transaction).await?;
-        let query = sqlx::query("UPDATE api_keys SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL");
-        let revoked = query.bind(id).bind(now()).execute(&mut *transaction).await?.rows_affected() > 0;
+        statement(COUNT_UP).execute(&mut transaction).await?;
+        let query = statement("UPDATE api_keys SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL");
+        let revoked = query.bind(id).bind(now()).execute(&mut transaction).await? > 0;
         if revoked {
             transaction.commit().await?;
         }
@@ -208,7 +208,7 @@ impl KeyStore {
     /// # Errors
     /// As said.
     pub async fn version(&self) -> Result<i64, StoreError> {
-        let query = sqlx::query("SELECT version FROM api_key_changes");
+        let query = statement("SELECT version FROM api_key_changes");
         Row(&query.fetch_one(self.database.reader()).await?).get("version")
     }
 
@@ -242,16 +242,16 @@ impl KeyStore {
         }
         let mut transaction = self.database.begin().await?;
         for (id, at) in uses {
-            let query = sqlx::query(
+            let query = statement(
                 "UPDATE api_keys SET last_used_at = $2 WHERE id = $1 AND (last_used_at IS NULL OR last_used_at < $2)",
             );
-            query.bind(id.as_str()).bind(to_millis(*at)).execute(&mut *transaction).await?;
+            query.bind(id.as_str()).bind(to_millis(*at)).execute(&mut transaction).await?;
         }
         Ok(transaction.commit().await?)
     }
 
     async fn select(&self, sql: &'static str, limit: i64) -> Result<Vec<KeyRecord>, StoreError> {
-        sqlx::query(sql).bind(limit).fetch_all(self.database.reader()).await?.iter().map(record).collect()
+        statement(sql).bind(limit).fetch_all(self.database.reader()).await?.iter().map(record).collect()
     }
 }
 
@@ -261,12 +261,12 @@ impl JobStore {
     /// # Errors
     /// As everywhere here.
     pub async fn open_jobs_of(&self, tenant: &str, most: u32) -> Result<u32, StoreError> {
-        let query = sqlx::query(OPEN_OF_TENANT).bind(tenant).bind(i64::from(most));
+        let query = statement(OPEN_OF_TENANT).bind(tenant).bind(i64::from(most));
         Row(&query.fetch_one(self.database.reader()).await?).number("open")
     }
 }
 
-fn record(row: &AnyRow) -> Result<KeyRecord, StoreError> {
+fn record(row: &SqlRow) -> Result<KeyRecord, StoreError> {
     let row = Row(row);
     Ok(KeyRecord {
         id: row.get("id")?,

@@ -5,10 +5,10 @@
 
 use dalston_protocol::{JobId, TaskId};
 use serde::{Deserialize, Serialize};
-use sqlx::AssertSqlSafe;
 
 use super::{
     JobStore,
+    query::{statement, statement_of},
     row::{Row, now},
 };
 use crate::StoreError;
@@ -66,8 +66,8 @@ impl JobStore {
     /// # Errors
     /// When the database fails.
     pub async fn outbox(&self, limit: u32) -> Result<Vec<OutboxRow>, StoreError> {
-        let query = sqlx::query(DUE).bind(now()).bind(i64::from(limit.min(MAX_ROWS)));
-        let rows = query.fetch_all(self.database.reader()).await?;
+        let query = statement(DUE).bind(now()).bind(i64::from(limit.min(MAX_ROWS)));
+        let rows = query.fetch_all(self.database.reader_of_new()).await?;
         let row = |row| Ok(OutboxRow { seq: Row(row).get("seq")?, message: Row(row).json("message")? });
         rows.iter().map(row).collect()
     }
@@ -85,9 +85,9 @@ impl JobStore {
             // Numbers alone, so they can stand in the text. A list as one argument would be written otherwise in each
             // database.
             let list = seqs.iter().map(i64::to_string).collect::<Vec<_>>().join(", ");
-            let query = sqlx::query(AssertSqlSafe(format!("DELETE FROM outbox WHERE seq IN ({list})")));
+            let query = statement_of(format!("DELETE FROM outbox WHERE seq IN ({list})"));
             // A text of its own each time: nothing to be kept prepared.
-            query.persistent(false).execute(&mut *transaction).await?;
+            query.execute(&mut transaction).await?;
         }
         Ok(transaction.commit().await?)
     }

@@ -5,7 +5,7 @@ use dalston_protocol::{
     job::{JobStatus, TaskStatus},
 };
 
-use super::{JobStore, edit::Edit, row::Row};
+use super::{JobStore, edit::Edit, query::statement, row::Row};
 use crate::StoreError;
 
 /// What became of [`delete`](JobStore::delete).
@@ -26,10 +26,10 @@ impl JobStore {
     /// When the database fails, as everywhere here.
     pub async fn rename(&self, tenant: &str, id: &JobId, name: Option<&str>) -> Result<bool, StoreError> {
         let mut transaction = self.database.begin().await?;
-        let query = sqlx::query("UPDATE jobs SET name = $3 WHERE id = $1 AND tenant = $2");
-        let renamed = query.bind(id.as_str()).bind(tenant).bind(name).execute(&mut *transaction).await?;
+        let query = statement("UPDATE jobs SET name = $3 WHERE id = $1 AND tenant = $2");
+        let renamed = query.bind(id.as_str()).bind(tenant).bind(name).execute(&mut transaction).await?;
         transaction.commit().await?;
-        Ok(renamed.rows_affected() > 0)
+        Ok(renamed > 0)
     }
 
     /// Forgets a job that has ended.
@@ -42,7 +42,7 @@ impl JobStore {
         if !job.status.is_terminal() {
             return Ok(Deleted::NotTerminal);
         }
-        edit.run(sqlx::query("DELETE FROM jobs WHERE id = $1").bind(id.as_str())).await?;
+        edit.run(statement("DELETE FROM jobs WHERE id = $1").bind(id.as_str())).await?;
         edit.finish().await?;
         Ok(Deleted::Yes)
     }
@@ -60,11 +60,11 @@ impl JobStore {
         if job.status.is_terminal() || job.status == JobStatus::Cancelling {
             return Ok(Some(job.status));
         }
-        edit.cancel_tasks(id, &[TaskStatus::Pending, TaskStatus::Ready]).await?;
-        let query = sqlx::query("SELECT EXISTS (SELECT 1 FROM tasks WHERE job_id = $1 AND status = 'running') AS runs");
-        let row = query.bind(id.as_str()).fetch_one(&mut *edit.transaction).await?;
+        edit.cancel_waiting_tasks(id).await?;
+        let query = statement("SELECT EXISTS (SELECT 1 FROM tasks WHERE job_id = $1 AND status = 'running') AS runs");
+        let row = query.bind(id.as_str()).fetch_one(&mut edit.transaction).await?;
         let status = if Row(&row).is("runs")? { JobStatus::Cancelling } else { JobStatus::Cancelled };
-        let query = sqlx::query("UPDATE jobs SET status = $2, ended_at = $3 WHERE id = $1");
+        let query = statement("UPDATE jobs SET status = $2, ended_at = $3 WHERE id = $1");
         let ended_at = status.is_terminal().then_some(edit.now);
         edit.run(query.bind(id.as_str()).bind(status.as_str()).bind(ended_at)).await?;
         edit.tell_of_end(&job, status, None).await?;
@@ -84,17 +84,17 @@ impl JobStore {
             return Ok(false);
         };
         // `attempt` stays: a zombie of the first try must not take part in the second.
-        let query = sqlx::query(
+        let query = statement(
             "UPDATE tasks SET status = 'ready', failures = 0, crashes = 0, progress = 0.0, ready_at = $2, \
              started_at = NULL, ended_at = NULL WHERE job_id = $1 AND status = 'failed'",
         );
         edit.run(query.bind(id.as_str()).bind(edit.now)).await?;
-        let query = sqlx::query(
+        let query = statement(
             "UPDATE tasks SET status = 'pending', failures = 0, crashes = 0, progress = 0.0, ready_at = NULL, \
              started_at = NULL, ended_at = NULL WHERE job_id = $1 AND status = 'cancelled'",
         );
         edit.run(query.bind(id.as_str())).await?;
-        let query = sqlx::query(
+        let query = statement(
             "UPDATE jobs SET status = 'running', error = NULL, ended_at = NULL, expires_at = NULL WHERE id = $1",
         );
         edit.run(query.bind(id.as_str())).await?;

@@ -3,11 +3,11 @@
 use std::time::SystemTime;
 
 use dalston_protocol::{JobId, job::JobStatus};
-use sqlx::{Any, any::AnyArguments, query::Query};
 
 use super::{
     JobRecord, JobStore, MAX_TASKS, TaskRecord,
     cursor::Cursor,
+    query::{Query, SqlRow, statement},
     row::{self, Row, job_columns, task_columns, to_millis},
 };
 use crate::StoreError;
@@ -89,7 +89,7 @@ impl JobStore {
     }
 
     async fn any_job(&self, id: &JobId) -> Result<Option<JobRecord>, StoreError> {
-        let row = sqlx::query(JOB).bind(id.as_str()).fetch_optional(self.database.reader()).await?;
+        let row = statement(JOB).bind(id.as_str()).fetch_optional(self.database.reader_of_new()).await?;
         row.as_ref().map(row::job).transpose()
     }
 
@@ -98,7 +98,8 @@ impl JobStore {
     /// # Errors
     /// As said.
     pub async fn tasks(&self, id: &JobId) -> Result<Vec<TaskRecord>, StoreError> {
-        self.all(sqlx::query(TASKS_OF_JOB).bind(id.as_str()).bind(MAX_TASKS), row::task).await
+        let select = statement(TASKS_OF_JOB).bind(id.as_str()).bind(MAX_TASKS);
+        select.fetch_all(self.database.reader_of_new()).await?.iter().map(row::task).collect()
     }
 
     /// A job and its tasks, as they were at its version or after: what is decided on it is applied at that version alone.
@@ -116,19 +117,19 @@ impl JobStore {
     ///
     /// # Errors
     /// [`StoreError::InvalidCursor`] for a cursor that no page gave.
-    pub async fn list(&self, tenant: &str, query: ListQuery) -> Result<JobPage, StoreError> {
-        let before = query.cursor.as_deref().map_or(Ok(Cursor::START), str::parse)?;
-        let limit = query.limit.clamp(1, MAX_PAGE);
-        let of_all = if query.status.is_some() { LIST_OF_STATUS } else { LIST };
+    pub async fn list(&self, tenant: &str, asked: ListQuery) -> Result<JobPage, StoreError> {
+        let before = asked.cursor.as_deref().map_or(Ok(Cursor::START), str::parse)?;
+        let limit = asked.limit.clamp(1, MAX_PAGE);
+        let of_all = if asked.status.is_some() { LIST_OF_STATUS } else { LIST };
         // One more than asked for tells whether there is a next page.
         let mut select =
-            sqlx::query(of_all).bind(tenant).bind(before.created_at).bind(before.id).bind(i64::from(limit) + 1);
-        if let Some(status) = query.status {
+            statement(of_all).bind(tenant).bind(before.created_at).bind(before.id).bind(i64::from(limit) + 1);
+        if let Some(status) = asked.status {
             select = select.bind(status.as_str());
         }
         let mut jobs = self.all(select, row::job).await?;
         // What comes behind the first that is too old is older still.
-        let is_older = |job: &JobRecord| query.since.is_some_and(|since| to_millis(job.created_at) < to_millis(since));
+        let is_older = |job: &JobRecord| asked.since.is_some_and(|since| to_millis(job.created_at) < to_millis(since));
         jobs.truncate(jobs.iter().position(is_older).unwrap_or(jobs.len()));
         let has_more = jobs.len() > limit as usize;
         jobs.truncate(limit as usize);
@@ -142,7 +143,7 @@ impl JobStore {
     /// # Errors
     /// As said.
     pub async fn dead(&self, tenant: &str, limit: u32) -> Result<Vec<DeadTask>, StoreError> {
-        let select = sqlx::query(DEAD).bind(tenant).bind(bounded(limit));
+        let select = statement(DEAD).bind(tenant).bind(bounded(limit));
         self.all(select, |row| Ok(DeadTask { job_name: Row(row).get("job_name")?, task: row::task(row)? })).await
     }
 
@@ -152,7 +153,7 @@ impl JobStore {
     /// # Errors
     /// As said.
     pub async fn open_jobs(&self, idle_since: SystemTime, limit: u32) -> Result<Vec<JobId>, StoreError> {
-        let select = sqlx::query(OPEN).bind(to_millis(idle_since)).bind(bounded(limit));
+        let select = statement(OPEN).bind(to_millis(idle_since)).bind(bounded(limit));
         self.all(select, |row| Row(row).word("id")).await
     }
 
@@ -161,14 +162,14 @@ impl JobStore {
     /// # Errors
     /// As said.
     pub async fn expired(&self, now: SystemTime, limit: u32) -> Result<Vec<(String, JobId)>, StoreError> {
-        let select = sqlx::query(EXPIRED).bind(to_millis(now)).bind(bounded(limit));
+        let select = statement(EXPIRED).bind(to_millis(now)).bind(bounded(limit));
         self.all(select, |row| Ok((Row(row).get("tenant")?, Row(row).word("id")?))).await
     }
 
     async fn all<T>(
         &self,
-        select: Query<'_, Any, AnyArguments>,
-        read: impl Fn(&sqlx::any::AnyRow) -> Result<T, StoreError>,
+        select: Query,
+        read: impl Fn(&SqlRow) -> Result<T, StoreError>,
     ) -> Result<Vec<T>, StoreError> {
         select.fetch_all(self.database.reader()).await?.iter().map(read).collect()
     }

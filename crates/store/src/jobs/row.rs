@@ -8,9 +8,11 @@ use std::{
 };
 
 use serde::{Serialize, de::DeserializeOwned};
-use sqlx::{Any, Decode, Row as _, Type, any::AnyRow};
 
-use super::{Idempotency, JobRecord, Source, TaskRecord};
+use super::{
+    Idempotency, JobRecord, Source, TaskRecord,
+    query::{FromValue, SqlRow},
+};
 use crate::StoreError;
 
 /// The columns of a job, as [`job`] reads them; `"jobs."` or whatever the table is called stands before each.
@@ -117,7 +119,7 @@ macro_rules! task_columns {
 
 pub(super) use {job_columns, task_columns};
 
-pub(super) fn job(row: &AnyRow) -> Result<JobRecord, StoreError> {
+pub(super) fn job(row: &SqlRow) -> Result<JobRecord, StoreError> {
     let row = Row(row);
     let key: Option<String> = row.get("idempotency_key")?;
     let fingerprint: Option<String> = row.get("idempotency_fingerprint")?;
@@ -147,7 +149,7 @@ pub(super) fn job(row: &AnyRow) -> Result<JobRecord, StoreError> {
     })
 }
 
-pub(super) fn task(row: &AnyRow) -> Result<TaskRecord, StoreError> {
+pub(super) fn task(row: &SqlRow) -> Result<TaskRecord, StoreError> {
     let row = Row(row);
     Ok(TaskRecord {
         id: row.word("id")?,
@@ -176,11 +178,11 @@ pub(super) fn task(row: &AnyRow) -> Result<TaskRecord, StoreError> {
 }
 
 /// A row, read by the names of its columns.
-pub(super) struct Row<'r>(pub(super) &'r AnyRow);
+pub(super) struct Row<'r>(pub(super) &'r SqlRow);
 
 impl<'r> Row<'r> {
-    pub(super) fn get<T: Decode<'r, Any> + Type<Any>>(&self, column: &str) -> Result<T, StoreError> {
-        self.0.try_get(column).map_err(|error| self.damaged(column, &error))
+    pub(super) fn get<T: FromValue<'r>>(&self, column: &str) -> Result<T, StoreError> {
+        self.0.get(column).map_err(|error| self.damaged(column, &error))
     }
 
     /// An id or a status.
@@ -197,9 +199,9 @@ impl<'r> Row<'r> {
         text.map(serde_json::from_str).transpose().map_err(|error| self.damaged_json(column, &error))
     }
 
-    /// PostgreSQL has truth values; SQLite has 0 and 1.
+    /// A truth value, which is read as 0 or 1.
     pub(super) fn is(&self, column: &str) -> Result<bool, StoreError> {
-        self.get::<bool>(column).or_else(|_| Ok(self.get::<i64>(column)? != 0))
+        Ok(self.get::<i64>(column)? != 0)
     }
 
     pub(super) fn number<T: TryFrom<i64, Error: ToString>>(&self, column: &str) -> Result<T, StoreError> {
@@ -224,7 +226,7 @@ impl<'r> Row<'r> {
     }
 
     fn damaged(&self, column: &str, reason: &impl ToString) -> StoreError {
-        let id = self.0.try_get::<&str, _>("id").unwrap_or("a row without id");
+        let id = self.0.get::<&str>("id").unwrap_or("a row without id");
         StoreError::DamagedRow { id: id.into(), column: column.into(), reason: reason.to_string() }
     }
 }

@@ -3,11 +3,11 @@
 use std::{fmt, time::SystemTime};
 
 use dalston_protocol::{WebhookEvent, WebhookId};
-use sqlx::any::AnyRow;
 
 use super::{
     JobStore,
     edit::Edit,
+    query::{SqlRow, statement},
     row::{Row, from_millis, now, to_json, to_millis},
 };
 use crate::StoreError;
@@ -78,17 +78,17 @@ impl JobStore {
         let id = WebhookId::generate();
         let mut edit = Edit::begin(self).await?;
         // One statement: two that ask at once can pass the limit by one each, and no further.
-        let query = sqlx::query(
+        let query = statement(
             "INSERT INTO webhooks (id, tenant, url, events, secret, created_at) SELECT $1, $2, $3, $4, $5, $6 \
              WHERE (SELECT COUNT(*) FROM webhooks WHERE tenant = $2) < $7",
         );
         let query = query.bind(id.as_str()).bind(new.tenant.as_str()).bind(new.url.as_str());
         let query = query.bind(to_json(&new.events)).bind(new.secret.reveal()).bind(edit.now);
-        let added = query.bind(i64::from(MAX_WEBHOOKS)).execute(&mut *edit.transaction).await?;
+        let added = query.bind(i64::from(MAX_WEBHOOKS)).execute(&mut edit.transaction).await?;
         let created_at = from_millis(edit.now);
         edit.finish().await?;
         let record = WebhookRecord { id, url: new.url, events: new.events, created_at, disabled_at: None };
-        Ok(Some(record).filter(|_| added.rows_affected() > 0))
+        Ok(Some(record).filter(|_| added > 0))
     }
 
     /// A tenant's webhooks, oldest first.
@@ -96,7 +96,7 @@ impl JobStore {
     /// # Errors
     /// As said.
     pub async fn webhooks(&self, tenant: &str) -> Result<Vec<WebhookRecord>, StoreError> {
-        let query = sqlx::query(LIST).bind(tenant);
+        let query = statement(LIST).bind(tenant);
         query.fetch_all(self.database.reader()).await?.iter().map(record).collect()
     }
 
@@ -106,10 +106,10 @@ impl JobStore {
     /// As said.
     pub async fn remove_webhook(&self, tenant: &str, id: &WebhookId) -> Result<bool, StoreError> {
         let mut edit = Edit::begin(self).await?;
-        let query = sqlx::query("DELETE FROM webhooks WHERE id = $1 AND tenant = $2");
-        let removed = query.bind(id.as_str()).bind(tenant).execute(&mut *edit.transaction).await?;
+        let query = statement("DELETE FROM webhooks WHERE id = $1 AND tenant = $2");
+        let removed = query.bind(id.as_str()).bind(tenant).execute(&mut edit.transaction).await?;
         edit.finish().await?;
-        Ok(removed.rows_affected() > 0)
+        Ok(removed > 0)
     }
 
     /// Gives a webhook another secret; until `old_until` messages are signed with the one before, too. `false`: there is none.
@@ -124,17 +124,17 @@ impl JobStore {
         old_until: SystemTime,
     ) -> Result<bool, StoreError> {
         let mut edit = Edit::begin(self).await?;
-        let query = sqlx::query(
+        let query = statement(
             "UPDATE webhooks SET old_secret = secret, old_secret_until = $4, secret = $3 WHERE id = $1 AND tenant = $2",
         );
         let query = query.bind(id.as_str()).bind(tenant).bind(secret.reveal()).bind(to_millis(old_until));
-        let rotated = query.execute(&mut *edit.transaction).await?;
+        let rotated = query.execute(&mut edit.transaction).await?;
         edit.finish().await?;
-        Ok(rotated.rows_affected() > 0)
+        Ok(rotated > 0)
     }
 }
 
-fn record(row: &AnyRow) -> Result<WebhookRecord, StoreError> {
+fn record(row: &SqlRow) -> Result<WebhookRecord, StoreError> {
     let row = Row(row);
     Ok(WebhookRecord {
         id: row.word("id")?,
