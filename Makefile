@@ -1,7 +1,7 @@
 # What a person does with this project. Each verb installs what it needs, saying what.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test bench loadtest engines docs fmt
+.PHONY: help demo run test bench loadtest engines docs fmt cluster
 
 help: ## list these verbs
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS="$$(printf '\t')" read -r verb what; do \
@@ -24,6 +24,9 @@ loadtest: ## put load on a server of its own, short; tables and pages with plots
 
 engines: ## build one program with all engines (Whisper, sherpa-onnx) and run their tests
 	@scripts/engines.sh
+
+cluster: ## every part as its own process over Redis, PostgreSQL and S3: a session, a job, their traces
+	@scripts/cluster.sh $(ARGS)
 
 docs: ## write docs/configuration.md and .env.example from the settings
 	@page=$$(cargo run --quiet --package dalston --example configuration_page) && echo "$$page" >docs/configuration.md

@@ -1,5 +1,6 @@
 //! Support for whole-system tests: start the real binary, receive its spans, watch its log.
 
+pub mod cluster;
 #[path = "../../crates/telemetry/tests/support/mod.rs"]
 #[allow(missing_docs, clippy::unwrap_used, reason = "a test's support, shared with the telemetry crate's own")]
 pub mod collector;
@@ -13,5 +14,6 @@ pub mod speech;
 pub mod trace;
 pub mod words;
 
+pub use cluster::Cluster;
 pub use collector::Collector;
 pub use server::Server;

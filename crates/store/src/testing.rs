@@ -1,4 +1,8 @@
-//! An S3 server over a folder, for tests and for trying several processes on one machine. It holds no promise beyond that.
+//! Servers of one's own, for tests and for trying several processes on one machine: S3 over a folder, and a real PostgreSQL.
+//! They hold no promise beyond that.
+
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+mod postgres;
 
 use std::{
     fs, io,
@@ -20,6 +24,7 @@ use tokio::{
     task::JoinSet,
 };
 
+pub use self::postgres::Postgres;
 use crate::Location;
 
 const KEY_ID: &str = "dalston";

@@ -3,14 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use dalston_protocol::{JobId, RequestId, TaskId, job::JobStatus};
+use dalston_store::testing::Postgres;
 use dalston_store::{
     Change, Created, Idempotency, JobRecord, JobStore, NewJob, NewTask, OutboxRow, Outgoing, Source, Started,
     TaskFailure, TaskRecord, Work,
 };
 use sqlx::{AnyConnection, Connection};
 use tempfile::TempDir;
-
-use crate::postgres::Postgres;
 
 pub const TENANT: &str = "key_1";
 pub const RUNNER: &str = "runner-1";

@@ -11,7 +11,6 @@ mod killing;
 mod listing;
 mod opening;
 mod planning;
-mod postgres;
 mod running;
 mod webhooks;
 

@@ -1,4 +1,4 @@
-//! A PostgreSQL server of this test's own: in a temporary folder, reached by a unix socket there, so no port is taken.
+//! A PostgreSQL server of one's own: in a temporary folder, reached by a unix socket there, so no port is taken.
 //!
 //! One server serves all tests that run at the same time; whoever drops it last ends it, by its process id and whether or
 //! not a test has failed. Should this process itself be killed, the system ends the server.
@@ -25,8 +25,11 @@ const PACKAGE: &str = "PostgreSQL is not installed: these tests need the Debian 
 /// Whom Debian's package makes for the server, which refuses to run as root.
 const SERVER_USER: &str = "postgres";
 
+/// A running server. Dropped, it is ended at once.
+#[derive(Debug)]
 pub struct Postgres {
-    server: Child,
+    /// Nothing while it is down.
+    server: Option<Child>,
     folder: TempDir,
     databases: AtomicU32,
 }
@@ -44,7 +47,8 @@ impl Postgres {
         })
     }
 
-    fn begin() -> Self {
+    /// A server of its own, for whoever wants to stop it.
+    pub fn begin() -> Self {
         let programs = programs();
         let folder = tempfile::tempdir().unwrap();
         let as_user = User::unprivileged();
@@ -59,10 +63,28 @@ impl Postgres {
         let made = initdb.current_dir(folder.path()).output().unwrap();
         assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
 
-        let mut server = as_user.command(&programs.join("postgres"));
+        let mut server = Self { server: None, folder, databases: AtomicU32::default() };
+        server.start();
+        server
+    }
+
+    /// Starts it again on what it has.
+    pub fn start(&mut self) {
+        let mut server = User::unprivileged().command(&programs().join("postgres"));
         server.args(["-c", "listen_addresses=", "-c", "fsync=off", "-c", "max_connections=200", "-k"]);
-        server.arg(folder.path()).arg("-D").arg(&data).current_dir(folder.path());
-        Self { server: begin_server(server), folder, databases: AtomicU32::default() }
+        server.arg(self.folder.path()).arg("-D").arg(self.folder.path().join("data")).current_dir(self.folder.path());
+        self.server = Some(begin_server(server));
+    }
+
+    /// Ends it at once, as a crash does. What it has committed is kept.
+    pub fn kill(&mut self) {
+        let Some(mut server) = self.server.take() else { return };
+        // The child was not waited for, so the id is still its own.
+        let id = Pid::from_child(&server);
+        let ended = kill_process(id, Signal::QUIT).map_err(std::io::Error::from).and_then(|()| server.wait());
+        if let Err(error) = ended {
+            eprintln!("PostgreSQL, process {id:?}, could not be ended: {error}");
+        }
     }
 
     /// The URL of a database that nobody else uses.
@@ -81,12 +103,7 @@ impl Postgres {
 
 impl Drop for Postgres {
     fn drop(&mut self) {
-        let id = Pid::from_child(&self.server);
-        // At once: nobody needs what is in there. The child was not waited for, so the id is still its own.
-        let ended = kill_process(id, Signal::QUIT).map_err(std::io::Error::from).and_then(|()| self.server.wait());
-        if let Err(error) = ended {
-            eprintln!("PostgreSQL, process {id:?}, could not be ended: {error}");
-        }
+        self.kill();
     }
 }
 
