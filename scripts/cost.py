@@ -167,7 +167,8 @@ class Stage:
         # PostgreSQL's processes tell what they did about each second.
         time.sleep(2.5)
         stats = collections.Counter()
-        info = subprocess.run(["redis-cli", "-p", str(self.redis_port), "INFO", "everything"], capture_output=True, text=True).stdout
+        command = ["redis-cli", "-p", str(self.redis_port), "INFO", "everything"]
+        info = subprocess.run(command, capture_output=True, text=True).stdout
         for name, calls in re.findall(r"^cmdstat_(\S+?):calls=(\d+)", info, re.M):
             if name in ("info", "config|resetstat"):
                 continue
