@@ -38,7 +38,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// A session whose worker is of another process.
 pub(in crate::stream) struct Journey {
     app: App,
-    request: SessionRequest,
+    pub(super) request: SessionRequest,
     trace: TraceContext,
     began: Instant,
     pub(super) worker: WorkerId,

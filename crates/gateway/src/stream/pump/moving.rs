@@ -38,7 +38,10 @@ impl Pump<'_> {
         let Some(journey) = self.journey.as_mut().filter(|_| is_open).and_then(|journey| journey.counts_loss()) else {
             return self.worker_died(why);
         };
-        warn!(event = "session_moving", worker_id = %journey.worker, why, "a session looks for another worker");
+        warn!(
+            request_id = %journey.request.request_id, session_id = %journey.request.session_id,
+            worker_id = %journey.worker, why, "a session looks for another worker"
+        );
         journey.look(why, false);
         self.part_from_worker();
         self.clock.worker_ended();
@@ -103,8 +106,9 @@ impl Pump<'_> {
             self.metrics.session_move.observe(took);
             record(span, &last, &journey.worker, search.why, journey.progress.moves(), again);
             info!(
-                event = "session_moved", from = %last, to = %journey.worker, why = search.why, took = took.as_secs_f64(),
-                replayed = again, missing = search.missing.as_secs_f64(), "a session goes on at another worker"
+                request_id = %journey.request.request_id, session_id = %journey.request.session_id,
+                from = %last, to = %journey.worker, why = search.why, took = took.as_secs_f64(), replayed = again,
+                missing = search.missing.as_secs_f64(), "a session goes on at another worker"
             );
             let notice = warning("worker_moved", "another worker goes on with this session".into());
             self.outbox.push(notice);
