@@ -5,8 +5,15 @@
 //!   below a row `(still open)`.
 //! * More than six siblings of one name and without children of their own fold into one row, which says how many spans
 //!   there are, how many operations they stand for, and the longest.
+//! * How long a task waited in its queue stands before its bar, as a light line.
+//! * What is on the [critical path](critical_path) is marked at the end of its row.
 
+mod critical;
+mod summary;
 mod tree;
+
+pub use critical::{Step, critical_path};
+pub use summary::summary;
 
 use std::fmt::Write;
 
@@ -17,11 +24,13 @@ use tree::{Row, What};
 /// Below this a row has no bar.
 const MIN_BAR: usize = 8;
 const DURATION: usize = 9;
+/// The mark of the critical path.
+const MARK: usize = 2;
 
 /// Draws `spans` (of one trace, in any order) in `width` columns; `colour` adds ANSI codes. No spans give an empty text.
 pub fn render(spans: &[SpanRecord], width: usize, colour: bool) -> String {
     let rows = tree::rows(spans);
-    let (Some(start), Some(end)) = (rows.iter().map(|row| row.start).min(), rows.iter().map(|row| row.end).max())
+    let (Some(start), Some(end)) = (rows.iter().map(|row| row.ready).min(), rows.iter().map(|row| row.end).max())
     else {
         return String::new();
     };
@@ -55,7 +64,7 @@ impl Canvas {
         }
         let service = lanes.iter().map(|lane| lane.chars().count()).max().unwrap_or(0);
         let widest = rows.iter().map(|row| label(row).chars().count()).max().unwrap_or(0);
-        let room = width.saturating_sub(service + DURATION + 4);
+        let room = width.saturating_sub(service + DURATION + 4 + MARK);
         // Names come first; a bar takes what they leave, and at least a third where there is room for both.
         let name = widest.min((room * 2 / 3).max(room.saturating_sub(40)));
         let bar = room.saturating_sub(name + 2);
@@ -75,7 +84,8 @@ impl Canvas {
         if self.bar >= MIN_BAR {
             let _ = write!(text, "  {tint}{}{reset}", self.bar(row));
         }
-        let _ = writeln!(text, " {took:>DURATION$}");
+        let mark = if row.is_critical { " ●" } else { "" };
+        let _ = writeln!(text, " {took:>DURATION$}{mark}");
     }
 
     fn bar(&self, row: &Row<'_>) -> String {
@@ -88,7 +98,9 @@ impl Canvas {
             What::Folded { .. } => "░",
             What::Open => "─",
         };
-        format!("{}{}{}", " ".repeat(from), mark.repeat(to - from), " ".repeat(self.bar - to))
+        let waiting = from - column(row.ready).min(from);
+        let (before, after) = (" ".repeat(from - waiting), " ".repeat(self.bar - to));
+        format!("{before}{}{}{after}", "┄".repeat(waiting), mark.repeat(to - from))
     }
 
     fn tint(&self, row: &Row<'_>) -> &'static str {
@@ -173,7 +185,7 @@ mod tests {
     use serde_json::json;
 
     /// `id parent service name start end`, times in milliseconds.
-    fn span(id: &str, parent: &str, service: &str, name: &str, from: u64, to: u64) -> SpanRecord {
+    pub(super) fn span(id: &str, parent: &str, service: &str, name: &str, from: u64, to: u64) -> SpanRecord {
         SpanRecord {
             trace_id: "4bf92f3577b34da6a3ce929d0e0e4736".to_owned(),
             span_id: id.to_owned(),
@@ -220,11 +232,11 @@ mod tests {
             80,
             "
 trace 4bf92f3577b34da6a3ce929d0e0e4736  1.00 s  5 spans
-gateway   WebSocket /stream                ██████████████████████████    1.00 s
-router      allocate ✗                     ▏                            1.00 ms
-realtime      session                      █████████████████████████     998 ms
-realtime        session_start              ▏                               0 ns
-realtime        generate_transcript final                         █     50.0 ms",
+gateway   WebSocket /stream                ████████████████████████    1.00 s ●
+router      allocate ✗                     ▏                          1.00 ms ●
+realtime      session                      ███████████████████████     998 ms ●
+realtime        session_start              ▏                             0 ns
+realtime        generate_transcript final                       █     50.0 ms ●",
         );
     }
 
@@ -236,11 +248,11 @@ realtime        generate_transcript final                         █     50.0 m
             80,
             "
 trace 4bf92f3577b34da6a3ce929d0e0e4736  950 ms  3 spans
-          (still open)                 ─                                      …
-router      allocate ✗                 ▏                                1.00 ms
-          (still open)                 ──────────────────────────────         …
-realtime    session_start              ▏                                   0 ns
-realtime    generate_transcript final                              ██   50.0 ms",
+          (still open)                 ─                                    …
+router      allocate ✗                 ▏                              1.00 ms ●
+          (still open)                 ────────────────────────────         …
+realtime    session_start              ▏                                 0 ns
+realtime    generate_transcript final                            ██   50.0 ms ●",
         );
     }
 
@@ -257,8 +269,27 @@ realtime    generate_transcript final                              ██   50.0
             72,
             "
 trace 4bf92f3577b34da6a3ce929d0e0e4736  1.00 s  11 spans
-realtime  session                  ██████████████████████████    1.00 s
-realtime    chunk ×10 (for ~1000)  ░░░░░░░░░░░░░░░░░░░░░░░     ≤9.00 ms",
+realtime  session                  ████████████████████████    1.00 s ●
+realtime    chunk ×10 (for ~1000)  ░░░░░░░░░░░░░░░░░░░░░     ≤9.00 ms ●",
+        );
+    }
+
+    #[test]
+    fn a_wait_stands_before_the_bar_and_the_critical_path_is_marked() {
+        let mut process = span("process", "post", "engine", "process", 600, 1000);
+        process.attributes.insert(key::QUEUE_WAIT_SECONDS.as_str().to_owned(), json!(0.5));
+        check(
+            &[
+                span("post", "", "gateway", "post", 0, 100),
+                span("aside", "process", "engine", "aside", 650, 650),
+                process,
+            ],
+            60,
+            "
+trace 4bf92f3577b34da6a3ce929d0e0e4736  1.00 s  3 spans
+gateway  post       ██                             100 ms ●
+engine     process    ┄┄┄┄┄┄┄┄┄┄┄┄┄┄███████████    400 ms ●
+engine       aside                   ▏               0 ns",
         );
     }
 
@@ -268,7 +299,7 @@ realtime    chunk ×10 (for ~1000)  ░░░░░░░░░░░░░░�
         check(
             &[evil],
             36,
-            "trace 4bf92f3577b34da6a3ce929d0e0e4736  1.00 ms  1 spans\nsvc  \u{fffd}[2Jname tha…   1.00 ms",
+            "trace 4bf92f3577b34da6a3ce929d0e0e4736  1.00 ms  1 spans\nsvc  \u{fffd}[2Jname th…   1.00 ms ●",
         );
     }
 

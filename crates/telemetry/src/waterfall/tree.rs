@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::names::key;
 use crate::record::SpanRecord;
+use crate::waterfall::critical::critical_path;
+use crate::waterfall::summary::queue_wait;
 
 /// More siblings of one name than this are told in one row.
 const FOLD_ABOVE: usize = 6;
@@ -17,6 +19,10 @@ pub(super) struct Row<'a> {
     pub(super) what: What<'a>,
     pub(super) start: u64,
     pub(super) end: u64,
+    /// When it could have started: earlier, if it stood in a queue.
+    pub(super) ready: u64,
+    /// Whether some of it is on the critical path.
+    pub(super) is_critical: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -39,6 +45,7 @@ pub(super) enum What<'a> {
 type FoldKey<'a> = (&'a str, &'a str, &'a str);
 
 struct Tree<'a> {
+    critical: HashSet<&'a str>,
     children: HashMap<&'a str, Vec<&'a SpanRecord>>,
 }
 
@@ -59,7 +66,9 @@ pub(super) fn rows(spans: &[SpanRecord]) -> Vec<Row<'_>> {
         siblings.sort_by_key(|span| (span.start_unix_nanos, span.end_unix_nanos()));
     }
     let mut open: Vec<&str> = children.keys().copied().filter(|parent| !known.contains(parent)).collect();
-    let tree = Tree { children };
+    let critical =
+        critical_path(spans).iter().filter(|step| !step.is_wait).map(|step| step.span.span_id.as_str()).collect();
+    let tree = Tree { critical, children };
     let first_start = |parent: &str| tree.children[parent][0].start_unix_nanos;
     open.sort_by_key(|parent| (first_start(parent), *parent));
     roots.sort_by_key(|span| span.start_unix_nanos);
@@ -76,7 +85,9 @@ pub(super) fn rows(spans: &[SpanRecord]) -> Vec<Row<'_>> {
 
 impl<'a> Tree<'a> {
     fn walk(&self, span: &'a SpanRecord, depth: usize, rows: &mut Vec<Row<'a>>) {
-        rows.push(Row { depth, what: What::Span(span), start: span.start_unix_nanos, end: span.end_unix_nanos() });
+        let (start, end) = (span.start_unix_nanos, span.end_unix_nanos());
+        let ready = start.saturating_sub(queue_wait(span));
+        rows.push(Row { depth, what: What::Span(span), start, end, ready, is_critical: self.is_critical(span) });
         self.walk_children(&span.span_id, depth + 1, rows);
     }
 
@@ -84,7 +95,7 @@ impl<'a> Tree<'a> {
         let orphans = &self.children[parent];
         let start = orphans.iter().map(|span| span.start_unix_nanos).min().unwrap_or_default();
         let end = orphans.iter().map(|span| span.end_unix_nanos()).max().unwrap_or_default();
-        rows.push(Row { depth: 0, what: What::Open, start, end });
+        rows.push(Row { depth: 0, what: What::Open, start, end, ready: start, is_critical: false });
         self.walk_children(parent, 1, rows);
     }
 
@@ -101,9 +112,32 @@ impl<'a> Tree<'a> {
             let is_leaf = !self.children.contains_key(span.span_id.as_str());
             match by_name.get(&key).filter(|_| is_leaf) {
                 None => self.walk(span, depth, rows),
-                Some(group) if folded.insert(key) => rows.push(fold(group, depth)),
+                Some(group) if folded.insert(key) => rows.push(self.fold(group, depth)),
                 Some(_) => {}
             }
+        }
+    }
+
+    fn is_critical(&self, span: &SpanRecord) -> bool {
+        self.critical.contains(span.span_id.as_str())
+    }
+
+    fn fold(&self, group: &[&'a SpanRecord], depth: usize) -> Row<'a> {
+        let start = group.iter().map(|span| span.start_unix_nanos).min().unwrap_or_default();
+        let weight = |span: &&SpanRecord| span.attributes.get(key::ADJUSTED_COUNT.as_str())?.as_f64();
+        Row {
+            depth,
+            what: What::Folded {
+                first: group[0],
+                spans: group.len(),
+                stands_for: group.iter().map(|span| weight(span).unwrap_or(1.0)).sum(),
+                longest: group.iter().map(|span| span.duration_nanos).max().unwrap_or_default(),
+                errors: group.iter().filter(|span| span.status == "error").count(),
+            },
+            start,
+            ready: start,
+            is_critical: group.iter().any(|span| self.is_critical(span)),
+            end: group.iter().map(|span| span.end_unix_nanos()).max().unwrap_or_default(),
         }
     }
 }
@@ -111,20 +145,4 @@ impl<'a> Tree<'a> {
 fn fold_key(span: &SpanRecord) -> FoldKey<'_> {
     let kind = span.attributes.get(key::TRANSCRIPT_KIND.as_str()).and_then(|kind| kind.as_str());
     (&span.service, &span.name, kind.unwrap_or_default())
-}
-
-fn fold<'a>(group: &[&'a SpanRecord], depth: usize) -> Row<'a> {
-    let weight = |span: &&SpanRecord| span.attributes.get(key::ADJUSTED_COUNT.as_str())?.as_f64();
-    Row {
-        depth,
-        what: What::Folded {
-            first: group[0],
-            spans: group.len(),
-            stands_for: group.iter().map(|span| weight(span).unwrap_or(1.0)).sum(),
-            longest: group.iter().map(|span| span.duration_nanos).max().unwrap_or_default(),
-            errors: group.iter().filter(|span| span.status == "error").count(),
-        },
-        start: group.iter().map(|span| span.start_unix_nanos).min().unwrap_or_default(),
-        end: group.iter().map(|span| span.end_unix_nanos()).max().unwrap_or_default(),
-    }
 }
