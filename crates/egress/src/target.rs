@@ -1,6 +1,6 @@
 //! Where a request goes, as far as its URL alone tells.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use http::{HeaderValue, Uri};
 use percent_encoding::percent_decode_str;
@@ -10,6 +10,11 @@ use crate::{EgressError, Settings, network::is_public};
 
 /// Longest URL.
 pub(crate) const MAX_URL: usize = 8 * 1024;
+
+/// What `localhost` means.
+fn loopback() -> [IpAddr; 2] {
+    [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]
+}
 
 /// A URL of an allowed scheme, without credentials, with a host.
 ///
@@ -42,6 +47,9 @@ impl Target {
         {
             return Err(EgressError::NotPublic);
         }
+        if target.is_this_machine() && !loopback().iter().any(|own| may_reach(settings, &target.host(), *own)) {
+            return Err(EgressError::NotPublic);
+        }
         Ok(target)
     }
 
@@ -64,6 +72,13 @@ impl Target {
 
     pub(crate) fn host(&self) -> Host<String> {
         self.0.host().expect("URLs of these schemes have a host").to_owned()
+    }
+
+    /// Whether the host is a name of this very machine, whatever is looked up (RFC 6761, 6.3).
+    fn is_this_machine(&self) -> bool {
+        let Host::Domain(name) = self.host() else { return false };
+        let name = name.trim_end_matches('.');
+        name == "localhost" || name.ends_with(".localhost")
     }
 
     /// The host, if it is an address.
