@@ -43,8 +43,10 @@ impl Gateway {
         let auth = Authenticator::new(&config.auth)?;
         let Deps { router, tracers, metrics } = deps;
         let (draining, cut) = (CancellationToken::new(), CancellationToken::new());
-        let (shelf, batch, egress, sessions) = (None, None, None, TaskTracker::new());
-        let shared = Shared { config, auth, router, tracers, metrics, shelf, batch, egress, draining, cut, sessions };
+        let (shelf, batch, egress) = (None, None, None);
+        let (sessions, uploads) = (TaskTracker::new(), TaskTracker::new());
+        let shared =
+            Shared { config, auth, router, tracers, metrics, shelf, batch, egress, draining, cut, sessions, uploads };
         Ok(Self { app: App(Arc::new(shared)) })
     }
 
@@ -84,19 +86,25 @@ impl Gateway {
         Arc::get_mut(&mut self.app.0).expect("a gateway that serves nothing yet has not been shared")
     }
 
-    /// Serves until `shutdown` resolves, then drains: `/readyz` says 503, sessions are asked to end and do so within
-    /// `http.drain_timeout`; those that do not are closed, and cut half a second later. Returns when all is over. The
-    /// workers must go on until then: it is they who answer for what was received.
+    /// Serves until `shutdown` resolves, then drains: `/readyz` says 503, sessions are asked to end and uploads may finish,
+    /// within `http.drain_timeout`; sessions that do not are closed, and cut half a second later. Workers must go on until
+    /// then: it is they who answer for what was received. So `rest`, the end of whatever else the process does, is begun only
+    /// now, and the gateway still answers plain requests until it resolves.
     ///
     /// # Errors
     /// Before anything is served: [`GatewayError::PublicWithoutAuth`], keys that cannot be read, or a listener without an
     /// address.
-    pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) -> Result<(), GatewayError> {
+    pub async fn serve(
+        self,
+        listener: TcpListener,
+        shutdown: impl Future<Output = ()>,
+        rest: impl Future<Output = ()>,
+    ) -> Result<(), GatewayError> {
         let Self { app } = self;
         app.auth.ready_for(listener.local_addr()?).await?;
         let router = api::router(&app);
         tokio::select! {
-            () = server::serve(&app, router, listener, shutdown) => {}
+            () = server::serve(&app, router, listener, shutdown, rest) => {}
             () = app.auth.keep_fresh() => {}
         }
         app.auth.note_uses().await;
@@ -127,6 +135,8 @@ pub(crate) struct Shared {
     pub(crate) cut: CancellationToken,
     /// The tasks of open sessions.
     pub(crate) sessions: TaskTracker,
+    /// Requests that make jobs, from their head to their answer.
+    pub(crate) uploads: TaskTracker,
 }
 
 impl std::ops::Deref for App {

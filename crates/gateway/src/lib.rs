@@ -10,7 +10,7 @@
 //!
 //! let gateway = Gateway::new(GatewayConfig::default(), deps)?;
 //! let listener = tokio::net::TcpListener::bind("127.0.0.1:8000").await?;
-//! gateway.serve(listener, async { tokio::signal::ctrl_c().await.unwrap_or_default() }).await?;
+//! gateway.serve(listener, async { tokio::signal::ctrl_c().await.unwrap_or_default() }, async {}).await?;
 //! # Ok(()) }
 //! ```
 

@@ -346,6 +346,6 @@ async fn a_public_address_without_keys_is_not_served() {
     let deps = dalston_gateway::Deps { router: router.into(), tracers: Tracers::off(), metrics };
     let gateway = dalston_gateway::Gateway::new(GatewayConfig::default(), deps).unwrap();
     let listener = tokio::net::TcpListener::bind("0.0.0.0:0").await.unwrap();
-    let refused = gateway.serve(listener, std::future::pending()).await;
+    let refused = gateway.serve(listener, std::future::pending(), async {}).await;
     assert!(matches!(refused, Err(GatewayError::PublicWithoutAuth(_))));
 }

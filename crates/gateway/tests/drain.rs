@@ -4,15 +4,25 @@ mod support;
 
 use std::time::Duration;
 
+use dalston_gateway::JobSettings;
 use dalston_protocol::{
     Close, CloseCode,
     realtime::{ClientMessage, ServerMessage},
 };
 use dalston_session_router::link::ToWorker;
-use dalston_telemetry::SessionOutcome;
+use dalston_telemetry::{SessionOutcome, Tracers};
 use futures_util::SinkExt;
-use support::{LONG, Server, transcript, wire::read_frames};
-use tokio::time::{Instant, timeout};
+use support::{
+    LONG, Server, config,
+    jobs::{BatchServer, Form, JOBS},
+    transcript,
+    wire::{Answer, read_frames},
+};
+use tokio::{
+    io::AsyncWriteExt,
+    net::TcpStream,
+    time::{Instant, timeout},
+};
 use tokio_tungstenite::tungstenite::Message;
 
 #[tokio::test]
@@ -55,6 +65,64 @@ async fn while_draining_nothing_new_begins_and_what_is_open_is_answered() {
     assert_eq!(metrics.sessions_ended(SessionOutcome::Drained), 2);
     assert_eq!(metrics.sessions_open.get(), 0);
     assert_eq!(metrics.connections_open.get(), 0);
+}
+
+#[tokio::test]
+async fn while_the_rest_of_the_process_ends_it_is_alive_not_ready_and_tells_of_jobs() {
+    let server = BatchServer::start().await;
+    let id = server.accepted(&Form::of(b"audio")).await;
+    let jobs_work = server.server.others.token();
+    server.server.begin_drain();
+    let unready = async { while server.http("GET /readyz").await.status != 503 {} };
+    timeout(LONG, unready).await.expect("it stays ready");
+    // Time in which a server that did not wait would have closed.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(server.http("GET /healthz").await.status, 200);
+    let job = server.http(&format!("GET {JOBS}/{id}")).await;
+    assert_eq!((job.status, &job.json()["status"]), (200, &"pending".into()));
+    let refused = server.post(&Form::of(b"audio")).await;
+    assert_eq!((refused.status, &*refused.code()), (503, "draining"));
+    drop(jobs_work);
+    server.server.drained().await;
+}
+
+async fn with_one_place(settings: &str) -> BatchServer {
+    let jobs = JobSettings { max_uploads: 1, ..JobSettings::default() };
+    BatchServer::with(config(settings), jobs, Tracers::off()).await
+}
+
+/// An upload that has begun and holds the only place, and what is missing of it.
+async fn half_an_upload(server: &BatchServer) -> (TcpStream, Vec<u8>) {
+    let form = Form::of(&[0; 1000]);
+    let body = form.body();
+    let mut stream = server.request(&format!("POST {JOBS}"), &form.content_type(), body.len(), "").await;
+    stream.write_all(&body[..500]).await.unwrap();
+    let begun = async { while server.post(&form).await.status != 503 {} };
+    timeout(LONG, begun).await.expect("it never holds its place");
+    (stream, body[500..].to_vec())
+}
+
+#[tokio::test]
+async fn an_upload_under_way_is_answered_before_the_end() {
+    let server = with_one_place("").await;
+    let (mut uploading, rest) = half_an_upload(&server).await;
+    server.server.begin_drain();
+    // Longer than requests are waited for that are no uploads.
+    tokio::time::sleep(Duration::from_millis(2_500)).await;
+    uploading.write_all(&rest).await.unwrap();
+    let answer = Answer::read(&mut uploading).await;
+    assert_eq!(answer.status, 201, "{answer:?}");
+    server.server.drained().await;
+}
+
+#[tokio::test]
+async fn an_upload_that_does_not_end_is_not_awaited_beyond_the_deadline() {
+    let server = with_one_place("[http]\ndrain_timeout = 0.3").await;
+    let _stuck = half_an_upload(&server).await;
+    let began = Instant::now();
+    server.server.begin_drain();
+    server.server.drained().await;
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
 }
 
 #[tokio::test]

@@ -129,7 +129,6 @@ impl Work {
         if timeout(LONGEST, all).await.is_err() {
             tracing::warn!("tasks did not end in time; they are taken up again later");
         }
-        self.kept.store.close().await;
     }
 }
 

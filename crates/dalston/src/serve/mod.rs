@@ -72,8 +72,8 @@ const BACKLOG: u32 = 1_024;
 /// Time for a worker whose sessions have ended to end itself, and for the archive when a session was cut.
 const LAST_WRITES: Duration = Duration::from_millis(500);
 
-/// The order of the end: the gateway drains, then the workers go, then the engines. A worker that went first would close its
-/// sessions before they had been read to their end.
+/// The order of the end: the gateway drains, then the workers go, then the engines, and the gateway answers to the last. A worker
+/// that went first would close its sessions before they had been read to their end.
 async fn serve(config: Config) -> Result<()> {
     let shutdown = signals::first()?;
     let role = config.settings.role.to_string();
@@ -120,13 +120,22 @@ async fn serve(config: Config) -> Result<()> {
         book.print()?;
         shutdown.cancelled().await;
         let RealtimeConfig { linger, drain_deadline, .. } = config.realtime;
-        return behind.end(linger + drain_deadline + LAST_WRITES).await;
+        let ended = behind.end(linger + drain_deadline + LAST_WRITES).await;
+        if let Some(kept) = &site.jobs {
+            kept.store.close().await;
+        }
+        return ended;
     };
     let gateway = gateway(&config, &site, doors, router, metrics, shelf, engines_of_jobs)?;
     book.print()?;
-    gateway.serve(listener, shutdown.cancelled()).await?;
-    // Its sessions have been asked to end, and have had their time.
-    behind.end(LAST_WRITES).await
+    let mut ended = Ok(());
+    // Begun when the sessions have been asked to end and have had their time. Until it is over, jobs can be asked for.
+    let rest = async { ended = behind.end(LAST_WRITES).await };
+    gateway.serve(listener, shutdown.cancelled(), rest).await?;
+    if let Some(kept) = &site.jobs {
+        kept.store.close().await;
+    }
+    ended
 }
 
 /// What stands behind the edge.

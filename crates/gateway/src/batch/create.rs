@@ -86,6 +86,8 @@ async fn answer(
         return Err(Failure(ApiError::new(ErrorCode::Draining, "the server is going down")));
     }
     let idempotency_key = idempotency::key(&parts.headers).map_err(Failure)?;
+    // Before it is looked whether there is a drain: one that begins now waits for this request.
+    let _under_way = app.uploads.token();
     let wait = Query::read(&parts.uri, &["wait"]).and_then(|query| query.flag("wait")).map_err(Failure)?;
     let seat = admission::upload(batch, principal).await?;
     let (id, file, asked) = upload(app, batch, caller, &parts, body, asked).await?;

@@ -2,14 +2,21 @@
 //!
 //! `axum::serve` is not used: it lets a half-sent head stay open for ever, and forgets WebSockets when it shuts down.
 //!
-//! The end has three parts. First the gateway *drains*: it still accepts, so that `/readyz` can say 503, but opens no
-//! session, and asks the open ones to end. At the drain timeout those that have not are closed, and a moment later what
-//! is left is *cut*. Then it *closes*: no more connections, and those that are left finish the request they are at.
+//! The end has four parts. First the gateway *drains*: it still accepts, so that `/readyz` can say 503, but takes no session
+//! and no upload, asks the open sessions to end and waits for the uploads under way. At the drain timeout sessions that have
+//! not ended are closed, and a moment later what is left is *cut*. While the *rest* of the process ends, its jobs among it,
+//! plain requests are still answered. Then it *closes*: no more connections, and those that are left finish the request they
+//! are at.
 
 mod connection;
 mod outstanding;
 
-use std::{io, pin::pin, time::Duration};
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr},
+    pin::pin,
+    time::Duration,
+};
 
 use axum::{Router, body::Body};
 use http::Request;
@@ -44,8 +51,18 @@ const NOTICE: Duration = Duration::from_millis(100);
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct MayOpenSession(pub(crate) bool);
 
-/// Serves `router` until `shutdown` resolves and what is open has ended.
-pub(crate) async fn serve(app: &App, router: Router, listener: TcpListener, shutdown: impl Future<Output = ()>) {
+/// Put into each request: where it comes from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Peer(pub(crate) IpAddr);
+
+/// Serves `router` until `shutdown` resolves, what is open has ended, and then `rest`.
+pub(crate) async fn serve(
+    app: &App,
+    router: Router,
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()>,
+    rest: impl Future<Output = ()>,
+) {
     let mut accepting = Accepting {
         app,
         router,
@@ -56,20 +73,24 @@ pub(crate) async fn serve(app: &App, router: Router, listener: TcpListener, shut
     };
     accepting.until(shutdown).await;
 
-    info!(sessions = app.sessions.len(), "draining");
+    info!(sessions = app.sessions.len(), uploads = app.uploads.len(), "draining");
     let drain_timeout = app.config.http.drain_timeout;
     let began = Instant::now();
     app.draining.cancel();
     app.sessions.close();
+    app.uploads.close();
     // Sessions keep the deadline themselves, and need a moment more for their closing handshake.
     let cut_at = began + drain_timeout + LAST_WORDS;
-    let ended = async { timeout_at(cut_at, app.sessions.wait()).await.is_ok() };
+    let all = async { tokio::join!(app.sessions.wait(), app.uploads.wait()) };
+    let ended = async { timeout_at(cut_at, all).await.is_ok() };
     if !accepting.until(ended).await {
-        warn!(sessions = app.sessions.len(), "sessions did not end in time and are cut");
+        let (sessions, uploads) = (app.sessions.len(), app.uploads.len());
+        warn!(sessions, uploads, "what did not end in time is cut");
         app.cut.cancel();
         // What does not notice ends with the process.
         let _ = timeout(NOTICE, app.sessions.wait()).await;
     }
+    accepting.until(rest).await;
     let patience = cut_at.saturating_duration_since(Instant::now()).clamp(NOTICE, LAST_REQUESTS);
     accepting.close(patience).await;
     info!(seconds = began.elapsed().as_secs_f64(), "drained");
@@ -119,6 +140,8 @@ impl Accepting<'_> {
     fn spawn(&mut self, stream: TcpStream, place: Place) {
         let limits = &self.app.config.http;
         let is_regular = place.is_regular();
+        // Of a peer that has gone already nobody asks.
+        let peer = Peer(stream.peer_addr().map_or(Ipv4Addr::UNSPECIFIED.into(), |address| address.ip()));
         let Ok(connection) = Connection::new(stream, place, limits.dead_peer, self.app.metrics.clone()) else {
             // The peer has gone between accept and here.
             return;
@@ -126,6 +149,7 @@ impl Accepting<'_> {
         let router = self.router.clone();
         let service = service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(MayOpenSession(is_regular));
+            request.extensions_mut().insert(peer);
             router.clone().oneshot(request.map(Body::new))
         });
         let mut http = http1::Builder::new();

@@ -26,7 +26,7 @@ use crate::{Gateway, StreamLimits, api::Failure, gateway::App, server};
 pub async fn serve(gateway: Gateway, listener: TcpListener, shutdown: impl Future<Output = ()>) {
     let app = gateway.app;
     let router = Router::new().route("/", any(open)).with_state(app.clone());
-    server::serve(&app, router, listener, shutdown).await;
+    server::serve(&app, router, listener, shutdown, async {}).await;
 }
 
 async fn open(State(app): State<App>, request: Request) -> Response {

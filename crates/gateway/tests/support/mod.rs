@@ -23,7 +23,7 @@ use dalston_session_router::{
 use dalston_telemetry::{Metrics, SessionOutcome, Tracers};
 use keys::Keys;
 use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// Far above what anything here takes; only a bug waits so long.
 pub const LONG: Duration = Duration::from_secs(20);
@@ -38,6 +38,8 @@ pub struct Server {
     pub worker_id: WorkerId,
     port: WorkerPort,
     stop: CancellationToken,
+    /// What else the process does: the gateway serves until all of it has ended.
+    pub others: TaskTracker,
     serving: JoinHandle<()>,
     _keys: Option<Arc<tempfile::TempDir>>,
 }
@@ -102,9 +104,15 @@ impl Server {
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
         let stopped = stop.clone().cancelled_owned();
-        let serving = tokio::spawn(async move { gateway.serve(listener, stopped).await.unwrap() });
+        let others = TaskTracker::new();
+        others.close();
+        let rest = {
+            let others = others.clone();
+            async move { others.wait().await }
+        };
+        let serving = tokio::spawn(async move { gateway.serve(listener, stopped, rest).await.unwrap() });
         let folder = keys.map(|keys| keys.folder.clone());
-        Self { address, metrics, registry, worker_id, port, stop, serving, _keys: folder }
+        Self { address, metrics, registry, worker_id, port, stop, others, serving, _keys: folder }
     }
 
     /// The next session that reaches the worker, accepted and begun.
