@@ -150,3 +150,74 @@ async fn the_job_of_a_client_that_has_gone_is_cancelled() {
     };
     timeout(LONG, cancelled).await.expect("it goes on");
 }
+
+#[tokio::test]
+async fn a_job_with_an_idempotency_key_outlives_the_client_that_made_it() {
+    const KEY: &str = "Idempotency-Key: K3\r\n";
+    let server = start(LONG).await;
+    let form = whisper();
+    let mut first = server.request(&format!("POST {JOBS}"), &form.content_type(), form.body().len(), KEY).await;
+    first.write_all(&form.body()).await.unwrap();
+    let id = server.worker.next_job("anonymous").await;
+    drop(first);
+    let noticed = async {
+        while server.server.metrics.connections_open.get() > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(LONG, noticed).await.expect("nobody notices that it has gone");
+    let second = tokio::spawn({
+        let (server, form) = (server.clone(), form.clone());
+        async move { server.post_to(JOBS, &form, KEY).await }
+    });
+    server.worker.complete(&id, &heard()).await;
+    for answer in [second.await.unwrap(), server.post_to(JOBS, &form, KEY).await] {
+        assert_eq!((answer.status, &answer.json()["text"]), (200, &"go forward ten meters".into()), "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_job_that_was_cancelled_by_hand_is_the_callers_error() {
+    let server = start(LONG).await;
+    let posting = tokio::spawn({
+        let server = server.clone();
+        async move { server.post(&whisper()).await }
+    });
+    let id = server.worker.next_job("anonymous").await;
+    assert_eq!(server.http(&format!("POST {JOBS}/{id}/cancel")).await.status, 200);
+    let answer = posting.await.unwrap();
+    assert_eq!((answer.status, &answer.json()["error"]["code"]), (400, &"cancelled".into()), "{answer:?}");
+}
+
+#[tokio::test]
+async fn openais_sdk_is_answered_in_openais_way_whatever_the_model_is_called() {
+    for sdk in
+        ["User-Agent: OpenAI/Python 2.8.0\r\n", "User-Agent: AsyncOpenAI/Python 2.8.0\r\n", "X-Stainless-Lang: js\r\n"]
+    {
+        let server = start(LONG).await;
+        let form = Form::of(b"audio").field("model", "scripted").field("chunking_strategy", "auto");
+        let posting = tokio::spawn({
+            let server = server.clone();
+            async move { server.post_to(JOBS, &form, sdk).await }
+        });
+        let id = server.worker.next_job("anonymous").await;
+        server.worker.complete(&id, &heard()).await;
+        let answer = posting.await.unwrap();
+        assert_eq!((answer.status, &answer.json()["text"]), (200, &"go forward ten meters".into()), "{answer:?}");
+        let refused = server.post_to(JOBS, &whisper().field("include[]", "logprobs"), sdk).await;
+        assert_eq!((refused.status, &refused.json()["error"]["param"]), (400, &"include[]".into()), "{refused:?}");
+    }
+}
+
+#[tokio::test]
+async fn one_model_is_read_as_openais_sdk_reads_it() {
+    let server = start(LONG).await;
+    for id in ["scripted", "whisper-1"] {
+        let model = server.http(&format!("GET /v1/models/{id}")).await.json();
+        assert_eq!((&model["id"], &model["object"], model["created"].is_u64()), (&id.into(), &"model".into(), true));
+    }
+    let listed = server.http("GET /v1/models").await.json();
+    assert!(listed["data"].as_array().unwrap().iter().all(|model| model["created"].is_u64()), "{listed}");
+    let unknown = server.http("GET /v1/models/nobody").await;
+    assert_eq!((unknown.status, &*unknown.code()), (404, "model_not_found"));
+}

@@ -99,7 +99,6 @@ async fn answer(
     let deadline = Instant::now() + batch.settings.max_wait;
     let mut response = match openai {
         Some(openai) => {
-            // Nobody else knows of this job, so nobody would miss it.
             let abandoned = Abandoned::new(app, &job, is_new);
             let job = ended(app, batch, &job, deadline).await?;
             abandoned.disarm();
@@ -112,6 +111,9 @@ async fn answer(
         }
         None if wait => {
             let job = ended(app, batch, &job, deadline).await?;
+            if matches!(job.status, JobStatus::Cancelling | JobStatus::Cancelled) {
+                return Ok(openai::cancelled(&job.id));
+            }
             if job.status.is_terminal() {
                 let view = super::read::full(batch, &job).await?;
                 (status(is_new), location(&job), Json(view)).into_response()
@@ -252,10 +254,7 @@ async fn result(batch: &Batch, job: &JobRecord) -> Result<dalston_protocol::job:
         JobStatus::Failed => {
             Err(Failure(ApiError::new(ErrorCode::Internal, "the audio could not be transcribed; it is not known why")))
         }
-        JobStatus::Cancelled | JobStatus::Cancelling => {
-            Err(Failure(ApiError::new(ErrorCode::JobFailed, format!("the job {id} was cancelled"))))
-        }
-        JobStatus::Pending | JobStatus::Running => {
+        _ => {
             let message =
                 format!("this takes longer than an answer may; GET /v1/audio/transcriptions/{id} will have it");
             Err(Failure(ApiError::new(ErrorCode::Timeout, message)))
@@ -279,12 +278,14 @@ fn location(job: &JobRecord) -> [(header::HeaderName, String); 1] {
     [(header::LOCATION, format!("/v1/audio/transcriptions/{}", job.id))]
 }
 
-/// Cancels the job of a client that has gone before its answer.
+/// Cancels the job of a client that has gone before its answer, if nobody else can be waiting for it: one with an
+/// idempotency key is asked for again, by the same client or by another.
 struct Abandoned(Option<(App, JobRecord)>);
 
 impl Abandoned {
     fn new(app: &App, job: &JobRecord, is_new: bool) -> Self {
-        Self(is_new.then(|| (app.clone(), job.clone())))
+        let is_nobody_elses = is_new && job.idempotency.is_none();
+        Self(is_nobody_elses.then(|| (app.clone(), job.clone())))
     }
 
     fn disarm(mut self) {

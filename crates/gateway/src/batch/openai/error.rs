@@ -4,7 +4,7 @@ use axum::{
     Extension,
     response::{IntoResponse, Response},
 };
-use dalston_protocol::{ApiError, ErrorCode, RequestId, job::JobError};
+use dalston_protocol::{ApiError, ErrorCode, JobId, RequestId, job::JobError};
 use http::StatusCode;
 use serde_json::{Value, json};
 
@@ -43,6 +43,12 @@ pub(crate) fn failed(job: &JobError) -> Response {
     };
     let error = ApiError::new(code, format!("the audio could not be transcribed: {}", job.message));
     (status, Extension(Dialect::OpenAiJob(job.code.clone())), Failure(error)).into_response()
+}
+
+/// The answer for a job that somebody cancelled: the caller's affair, and no reason to ask again.
+pub(crate) fn cancelled(id: &JobId) -> Response {
+    let error = ApiError::new(ErrorCode::JobFailed, format!("the job {id} was cancelled"));
+    (StatusCode::BAD_REQUEST, Extension(Dialect::OpenAiJob("cancelled".into())), Failure(error)).into_response()
 }
 
 /// Their few types of error.

@@ -11,7 +11,7 @@ use dalston_protocol::ApiError;
 
 pub(crate) use self::{
     answer::answer,
-    error::{Dialect, failed},
+    error::{Dialect, cancelled, failed},
 };
 
 /// What the answer is to be.
