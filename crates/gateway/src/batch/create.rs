@@ -211,8 +211,9 @@ async fn accept(app: &App, batch: &Batch, caller: &Caller, new: NewUpload) -> Re
     let (store, artifacts) = (batch.store.clone(), batch.artifacts.clone());
     let making = tokio::spawn(created.around(async move {
         let made = store.create(new).await;
-        if !matches!(made, Ok(Created::New(_))) {
-            // Whatever stays behind belongs to no job; the sweep of the store finds it.
+        // An error does not say that there is no job: its commit may have been lost on the way back. What then belongs to
+        // none is for the sweep to find.
+        if matches!(made, Ok(Created::Existing(_) | Created::Conflict)) {
             let _ = artifacts.remove(&job_folder(&id)).await;
         }
         made
