@@ -13,8 +13,15 @@ const RETRY_AFTER: f64 = 5.0;
 
 /// A place for an upload that is to become a job. It is held until there is one: of any number of uploads at once, no more
 /// become jobs than may. A second gateway may let in as many more as it takes in at that moment.
-pub(super) async fn upload(batch: &Batch, caller: &Principal) -> Result<Seat, Failure> {
+///
+/// A request whose idempotency key has its job already makes no other, and is let in however many jobs are open.
+pub(super) async fn upload(batch: &Batch, caller: &Principal, key: Option<&str>) -> Result<Seat, Failure> {
     let seat = caller.begin_upload().map_err(Failure)?;
+    if let (Some(key), Some(_)) = (key, caller.max_jobs())
+        && batch.store.knows_key(&caller.tenant(), key).await.map_err(unreadable)?
+    {
+        return Ok(seat);
+    }
     // This upload is among them.
     job(batch, caller, caller.uploads()).await?;
     Ok(seat)

@@ -89,7 +89,7 @@ async fn answer(
     // Before it is looked whether there is a drain: one that begins now waits for this request.
     let _under_way = app.uploads.token();
     let wait = Query::read(&parts.uri, &["wait"]).and_then(|query| query.flag("wait")).map_err(Failure)?;
-    let seat = admission::upload(batch, principal).await?;
+    let seat = admission::upload(batch, principal, idempotency_key.as_deref()).await?;
     let (id, file, asked) = upload(app, batch, caller, &parts, body, asked).await?;
     let wait = wait || asked.wait;
     let openai = asked.openai.clone();

@@ -21,7 +21,18 @@ const CREATE: &str = concat!(
     job_columns!(""),
 );
 
+const KNOWS_KEY: &str = "SELECT id FROM jobs WHERE tenant = $1 AND idempotency_key = $2";
+
 impl JobStore {
+    /// Whether the tenant has a job that was made with this idempotency key.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn knows_key(&self, tenant: &str, key: &str) -> Result<bool, StoreError> {
+        let select = statement(KNOWS_KEY).bind(tenant).bind(key);
+        Ok(select.fetch_optional(self.database.reader_of_new()).await?.is_some())
+    }
+
     /// Keeps a job, and puts its planning into the outbox in the same moment.
     ///
     /// # Errors
