@@ -253,3 +253,15 @@ async fn engines_of_jobs_are_listed_with_their_stages() {
     assert_eq!(stages, ["prepare", "transcribe", "diarize"]);
     assert_eq!(engines["batch"][1]["capabilities"]["engine_id"], "scripted");
 }
+
+#[tokio::test]
+async fn what_a_patch_does_not_name_stays() {
+    let server = BatchServer::start().await;
+    let id = server.accepted(&Form::of(b"audio").field("name", "interview")).await;
+    for (body, name) in [("{}", Some("interview")), (r#"{"name": null}"#, None), ("{}", None)] {
+        let answer = server.send(&format!("PATCH {JOBS}/{id}"), "application/json", body.as_bytes()).await;
+        assert_eq!((answer.status, answer.json()["name"].as_str()), (200, name), "{body}: {answer:?}");
+    }
+    let nobody = dalston_protocol::JobId::generate();
+    assert_eq!(server.send(&format!("PATCH {JOBS}/{nobody}"), "application/json", b"{}").await.status, 404);
+}

@@ -16,10 +16,13 @@ const LONGEST: usize = 255;
 /// The key that the client chose, if it did.
 ///
 /// # Errors
-/// It cannot be printed or is too long.
+/// It cannot be printed, is too long, or there are several.
 pub(super) fn key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
     if !headers.contains_key(HEADER) {
         return Ok(None);
+    }
+    if headers.get_all(HEADER).iter().count() > 1 {
+        return Err(ApiError::param("Idempotency-Key", "there is more than one Idempotency-Key; send one"));
     }
     let key = header_text(headers, HEADER).filter(|key| (1..=LONGEST).contains(&key.len()));
     let message = || format!("an Idempotency-Key has 1 to {LONGEST} printable ASCII characters");

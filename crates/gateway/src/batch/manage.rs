@@ -11,7 +11,7 @@ use dalston_protocol::{
 };
 use dalston_store::{Deleted, job_folder};
 use http::StatusCode;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use super::{Batch, admission, batch, follow::announce, job_id, not_found, read, request::job_name, unreadable, view};
 use crate::{api::Failure, auth::Principal, gateway::App};
@@ -20,8 +20,14 @@ use crate::{api::Failure, auth::Principal, gateway::App};
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Rename {
-    /// `null` takes the name away.
-    name: Option<String>,
+    /// `null` takes the name away; not there at all, it stays.
+    #[serde(default, deserialize_with = "given")]
+    name: Option<Option<String>>,
+}
+
+/// What is there, be it `null`.
+fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
 }
 
 pub(crate) async fn rename(
@@ -36,9 +42,11 @@ pub(crate) async fn rename(
         let message = format!("the body must be JSON such as {{\"name\": \"interview\"}}: {error}");
         Failure(ApiError::param("name", message))
     })?;
-    let name = name.map(|name| job_name(&name)).transpose().map_err(Failure)?;
-    if !batch.store.rename(&tenant, &id, name.as_deref()).await.map_err(unreadable)? {
-        return Err(not_found());
+    if let Some(name) = name {
+        let name = name.map(|name| job_name(&name)).transpose().map_err(Failure)?;
+        if !batch.store.rename(&tenant, &id, name.as_deref()).await.map_err(unreadable)? {
+            return Err(not_found());
+        }
     }
     read::full(batch, &batch.job(&tenant, &id).await?).await.map(Json)
 }
@@ -94,7 +102,10 @@ pub(crate) async fn retry(
     }
     if !batch.store.replay(&tenant, &id).await.map_err(unreadable)? {
         let job = batch.job(&tenant, &id).await?;
-        let message = format!("the job is {}; only one that failed can be tried again", job.status);
+        let message = match job.status {
+            JobStatus::Failed => "its files were removed when it ended, as `retention` 0 asks; send them again".into(),
+            status => format!("the job is {status}; only one that failed can be tried again"),
+        };
         return Err(Failure(ApiError::new(ErrorCode::WrongStatus, message)));
     }
     standing(batch, &tenant, &id).await

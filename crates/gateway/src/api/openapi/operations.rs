@@ -106,7 +106,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         ],
     )
     .query(&[("wait", "true: answer with the finished job, or with 202 if that takes too long")])
-    .headers(&[("Idempotency-Key", "the same key with the same request gives the same job")])
+    .headers(&[("Idempotency-Key", "the same key with the same request gives the same job; one at most")])
     .takes(Body::Form),
     op(
         "POST",
@@ -125,7 +125,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
     )
     .query(&[("limit", "1 to 100, 20 if absent")]),
     op("GET", JOB, "get_job", "One job, with stages, and with its transcript once completed.", &[("200", Json("Job"))]),
-    op("PATCH", JOB, "rename_job", "Name it otherwise, or not at all.", &[("200", Json("Job"))])
+    op("PATCH", JOB, "rename_job", "Name it otherwise, or not at all (null). What is not given stays.", &[("200", Json("Job"))])
         .takes(Body::Json("Rename")),
     op("DELETE", JOB, "delete_job", "Forget a job that has ended, with everything of it.", &[("204", Empty)]),
     op(

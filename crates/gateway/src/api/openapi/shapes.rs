@@ -31,10 +31,7 @@ pub(super) fn schemas() -> Map<String, Value> {
     let dead =
         |task, name: Option<&str>| json!({ "items": [{ "job_id": JobId::generate(), "name": name, "task": task }] });
     add("DeadList", shape(&dead(task(), Some("talk.wav")), &dead(least_task(), None)));
-    add(
-        "Rename",
-        json!({ "type": "object", "properties": { "name": { "type": ["string", "null"] } }, "required": ["name"] }),
-    );
+    add("Rename", json!({ "type": "object", "properties": { "name": { "type": ["string", "null"] } } }));
     add("Webhook", shape(&webhook(), &least_webhook()));
     let list = |delivery| WebhookDeliveryList { items: vec![delivery] };
     add("WebhookDeliveryList", shape(&list(delivery()), &list(least_delivery())));
@@ -296,12 +293,14 @@ fn least_transcript() -> Transcript {
         duration: 2.5,
         model: "pocketsphinx/en-us".into(),
         segments: vec![segment],
+        warnings: Vec::new(),
     }
 }
 
 fn transcript() -> Transcript {
     let word = Word { text: "hello".into(), word: "hello".into(), start: 0.5, end: 1.5, confidence: Some(0.5) };
     let mut transcript = least_transcript();
+    transcript.warnings.push("the file is truncated: 12.3 s of 24.6 s could be read".into());
     for segment in &mut transcript.segments {
         segment.speaker = Some("speaker_0".into());
         segment.channel = Some(0);
