@@ -44,7 +44,8 @@ pub fn assemble(
             }
         }
     }
-    Transcript { text, language, duration: round_ms(prepared.duration), model, segments }
+    let (duration, warnings) = (round_ms(prepared.duration), prepared.warnings.clone());
+    Transcript { text, language, duration, model, segments, warnings }
 }
 
 fn of_channel(heard: Heard, diarized: Option<&Diarized>) -> Vec<Segment> {
@@ -146,8 +147,16 @@ mod tests {
         Heard { channel, transcribed, aligned: None }
     }
 
+    #[test]
+    fn what_was_wrong_with_the_file_stands_in_the_transcript() {
+        let prepared = Prepared { warnings: vec!["the file is truncated".into()], ..prepared() };
+        let transcript = assemble(&JobParameters::default(), &prepared, Vec::new(), None);
+        assert_eq!(transcript.warnings, ["the file is truncated"]);
+    }
+
     fn prepared() -> Prepared {
-        Prepared { duration: 9.87654, channels: 2, sample_rate: 8000, codec: "mp3".into(), loudness_db: None }
+        let codec = "mp3".into();
+        Prepared { duration: 9.87654, channels: 2, sample_rate: 8000, codec, loudness_db: None, warnings: Vec::new() }
     }
 
     /// One line a segment: who, from when, what.

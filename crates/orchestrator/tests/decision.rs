@@ -81,8 +81,9 @@ impl Kept {
             ended_at: None,
             expires_at: None,
         };
+        let codec = "flac".into();
         let prepared =
-            Prepared { duration: 60.0, channels, sample_rate: 8000, codec: "flac".into(), loudness_db: None };
+            Prepared { duration: 60.0, channels, sample_rate: 8000, codec, loudness_db: None, warnings: Vec::new() };
         let engines: Vec<_> = others.into_iter().chain([ear]).collect();
         Self { job, tasks: Vec::new(), prepared, pipeline: Pipeline::new(engines) }
     }

@@ -58,8 +58,14 @@ impl World {
         assert!(matches!(self.store.create(job).await.unwrap(), Created::New(_)));
         self.orchestrator.look(&id).await.unwrap();
         let prepare = self.begin(&id, "prepare").await;
-        let prepared =
-            Prepared { duration: 1.0, channels: 1, sample_rate: 16_000, codec: "flac".into(), loudness_db: None };
+        let prepared = Prepared {
+            duration: 1.0,
+            channels: 1,
+            sample_rate: 16_000,
+            codec: "flac".into(),
+            loudness_db: None,
+            warnings: Vec::new(),
+        };
         let file = TaskOutputFile { result: serde_json::to_value(prepared).unwrap(), files: Default::default() };
         let key = format!("jobs/{id}/prepare/1/output.json");
         self.artifacts.put(&key, serde_json::to_vec(&file).unwrap()).await.unwrap();

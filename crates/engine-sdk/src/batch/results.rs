@@ -19,6 +19,9 @@ pub struct Prepared {
     /// Root mean square of the mix, in dB of full scale; `None` for digital silence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub loudness_db: Option<f32>,
+    /// What the owner of the upload should know of it, such as that it was cut off.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// Result of [`Stage::TRANSCRIBE`](super::Stage::TRANSCRIBE).

@@ -1,5 +1,7 @@
 //! One track of a file, packet by packet to planes of samples.
 
+use std::path::Path;
+
 use symphonia::core::codecs::CodecParameters;
 use symphonia::core::codecs::audio::well_known::CODEC_ID_OPUS;
 use symphonia::core::codecs::audio::{AudioCodecParameters, AudioDecoder, AudioDecoderOptions};
@@ -10,7 +12,8 @@ use symphonia::core::units::{Duration, TimeBase};
 
 use crate::Rejection;
 use crate::listing;
-use crate::opus::{self, Opus};
+use crate::opus::{self, ByteOrder, Opus};
+use crate::presentation::{Presentation, Trim};
 
 /// The decoder of the track that is read.
 pub struct TrackDecoder {
@@ -19,6 +22,9 @@ pub struct TrackDecoder {
     pub codec: &'static str,
     time_base: Option<TimeBase>,
     decoder: Decoder,
+    presentation: Presentation,
+    /// From the first packet on, which tells the rate.
+    trim: Option<Trim>,
     /// What the last packet gave, a plane per channel.
     pub planes: Vec<Vec<f32>>,
     pub rate: u32,
@@ -41,11 +47,11 @@ pub enum Fault {
 
 impl TrackDecoder {
     /// Of the first audio track that can be decoded.
-    pub fn of(reader: &dyn FormatReader) -> Result<Self, Rejection> {
+    pub fn of(path: &Path, reader: &dyn FormatReader) -> Result<Self, Rejection> {
         let audio = reader.tracks().iter().filter(|track| track.track_type() == Some(TrackType::Audio));
         let mut refusal = None;
         for track in audio {
-            match Self::of_track(track) {
+            match Self::of_track(path, reader, track) {
                 Ok(decoder) => return Ok(decoder),
                 Err(error) => {
                     refusal.get_or_insert(error);
@@ -56,13 +62,17 @@ impl TrackDecoder {
         Err(refusal.unwrap_or_else(|| Rejection::unsupported(format!("a file of type {container} without audio"))))
     }
 
-    fn of_track(track: &Track) -> Result<Self, Rejection> {
+    fn of_track(path: &Path, reader: &dyn FormatReader, track: &Track) -> Result<Self, Rejection> {
         let Some(CodecParameters::Audio(parameters)) = &track.codec_params else {
             return Err(Rejection::unsupported("a track of an unknown codec"));
         };
+        let mut presentation = Presentation::of(path, reader, track);
         let (decoder, rate) = if parameters.codec == CODEC_ID_OPUS {
             let head = parameters.extra_data.as_deref().unwrap_or_default();
-            (Decoder::Opus(Opus::new(head)?), opus::RATE)
+            let decoder = Opus::new(head, ByteOrder::of(reader.format_info().short_name))?;
+            // Where the container says so too, it says it of the same samples.
+            presentation.skip = (presentation.skip - decoder.pre_skip()).max(0.0);
+            (Decoder::Opus(decoder), opus::RATE)
         } else {
             (Decoder::Symphonia(symphonia_decoder(parameters)?), parameters.sample_rate.unwrap_or(0))
         };
@@ -71,6 +81,8 @@ impl TrackDecoder {
             codec: listing::codec(parameters.codec),
             time_base: track.time_base,
             decoder,
+            presentation,
+            trim: None,
             planes: Vec::new(),
             rate,
         })
@@ -78,6 +90,23 @@ impl TrackDecoder {
 
     /// Decodes a packet into [`TrackDecoder::planes`].
     pub fn decode(&mut self, packet: &Packet) -> Result<(), Fault> {
+        self.decode_whole(packet)?;
+        self.trim();
+        Ok(())
+    }
+
+    /// Seconds of a track that is so long in its container that are to be heard.
+    pub fn heard_of(&self, seconds: f64) -> f64 {
+        let rest = seconds - self.presentation.skip;
+        self.presentation.keep.map_or(rest, |keep| keep.min(rest))
+    }
+
+    fn trim(&mut self) {
+        let Self { presentation, trim, rate, planes, .. } = self;
+        trim.get_or_insert_with(|| Trim::new(*presentation, *rate)).apply(planes);
+    }
+
+    fn decode_whole(&mut self, packet: &Packet) -> Result<(), Fault> {
         match &mut self.decoder {
             Decoder::Opus(decoder) => {
                 let padding = frames(self.time_base, packet.trim_end, opus::RATE);
@@ -105,6 +134,7 @@ impl TrackDecoder {
             plane.clear();
             plane.resize(usize::try_from(frames).unwrap_or(0), 0.0);
         }
+        self.trim();
     }
 }
 

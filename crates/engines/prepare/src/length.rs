@@ -2,10 +2,14 @@
 //!
 //! Both only ever refuse. Whoever claims less than there is is still held to the limits while it is decoded.
 
+use std::path::Path;
 use std::time::Duration;
 
 use symphonia::core::codecs::CodecParameters;
 use symphonia::core::formats::{FormatReader, Track};
+use symphonia::core::units::{Duration as Units, TimeBase};
+
+use crate::wav::Claims;
 
 /// As much audio as any file may hold, however small it is.
 const FREE: Duration = Duration::from_secs(3600);
@@ -32,9 +36,35 @@ pub fn plausible(bytes: u64) -> Duration {
     FREE.saturating_add(Duration::from_secs(bytes.saturating_mul(8) / LEAST_BITS))
 }
 
+/// What the container says of the track's length in seconds, where it was written by whoever had all of it, and not found by
+/// looking how much is there.
+pub fn expected(path: &Path, reader: &dyn FormatReader, track: u32) -> Option<f64> {
+    let all = reader.tracks();
+    let track = all.iter().find(|known| known.id == track)?;
+    let is_known = match reader.format_info().short_name {
+        "flac" | "isomp4" | "aiff" | "caf" => true,
+        "wave" => Claims::of(path).is_some_and(|claims| claims.is_size_known()),
+        // Without an encoder's tag it is a guess by the first frame.
+        "mp3" => track.delay.is_some(),
+        // Of the longest track.
+        "matroska" if all.len() == 1 => return of_media(reader),
+        _ => false,
+    };
+    said(track).filter(|_| is_known).map(|said| said.as_secs_f64())
+}
+
+fn of_media(reader: &dyn FormatReader) -> Option<f64> {
+    let media = reader.media_info();
+    seconds(media.duration?, media.time_base?)
+}
+
 fn said(track: &Track) -> Option<Duration> {
-    let (units, base) = (track.duration?.get(), track.time_base?);
-    Duration::try_from_secs_f64(units as f64 * f64::from(base.numer.get()) / f64::from(base.denom.get())).ok()
+    Duration::try_from_secs_f64(seconds(track.duration?, track.time_base?)?).ok()
+}
+
+fn seconds(length: Units, base: TimeBase) -> Option<f64> {
+    let seconds = length.get() as f64 * f64::from(base.numer.get()) / f64::from(base.denom.get());
+    seconds.is_finite().then_some(seconds)
 }
 
 /// How long so many bytes are as plain samples; `None` for a track of anything else.

@@ -3,8 +3,10 @@
 //! Reads the file `source`, whatever its name, and writes `audio.wav` (the mean of all channels) and, for a job that takes
 //! each channel for a speaker, `channel-0.wav`, …; 16 bits, one channel, 16 kHz. Sample *n* of each stands for *n*/16000 s of
 //! the upload, as its decoder gives it: packets that cannot be decoded are silence of their length, a file that is cut off ends
-//! where it is cut. Where the container tells that the encoder added samples (Ogg, MP3 with an encoder's tag), they are left out; in
-//! MP4 and bare AAC they stay, mostly 1024 samples of the file's own rate.
+//! where it is cut, with a warning as far as its container tells that there was more. What the encoder put before the sound and
+//! after it is left out where the container tells (Ogg, WebM, MP4 by its edit list or iTunes' tag, MP3 by its encoder's tag,
+//! compressed WAV); AAC that tells nothing loses the 1024 samples that every encoder puts before the sound. Of an MP3 without tag
+//! all samples stay.
 //!
 //! Formats: WAV, AIFF, CAF, FLAC, MP3, Ogg, Matroska and WebM, MP4 and bare AAC, with PCM, ADPCM, µ-law, A-law, FLAC, ALAC,
 //! MP1 to MP3, Vorbis, Opus and AAC-LC in them.
@@ -19,14 +21,18 @@
 
 mod child;
 mod decoder;
+mod ending;
 mod length;
 mod listing;
+mod mp4;
 mod opus;
 mod output;
 mod parent;
+mod presentation;
 mod reading;
 mod rejection;
 mod source;
+mod wav;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

@@ -56,6 +56,24 @@ pub fn container(path: &Path) -> Option<Container> {
     Some(Container { name: found.2, readable: found.3 })
 }
 
+/// How a stream of Ogg begins that nobody here can read.
+const UNREAD_IN_OGG: &[(&[u8], &str)] = &[
+    (b"Speex   ", "Speex"),
+    (b"CELT    ", "CELT"),
+    (b"\x80theora", "Theora video without audio"),
+    (b"PCM     ", "OggPCM"),
+];
+
+/// What an Ogg begins with, if that cannot be read.
+pub fn unread_in_ogg(path: &Path) -> Option<&'static str> {
+    let mut head = Vec::new();
+    File::open(path).ok()?.take(27 + 255 + 16).read_to_end(&mut head).ok()?;
+    // The first page: a header with the number of lengths at its end, the lengths, the first packet.
+    let lengths = head.starts_with(b"OggS").then(|| head.get(26))??;
+    let packet = head.get(27 + usize::from(*lengths)..)?;
+    UNREAD_IN_OGG.iter().find(|(magic, _)| packet.starts_with(magic)).map(|(_, name)| *name)
+}
+
 /// A codec's name, as ffmpeg writes it.
 pub fn codec(codec: AudioCodecId) -> &'static str {
     if let Some(registered) = symphonia::default::get_codecs().get_audio_decoder(codec) {

@@ -15,6 +15,7 @@ use symphonia::core::meta::MetadataOptions;
 use symphonia::core::packet::Packet;
 
 use crate::decoder::{Fault, TrackDecoder};
+use crate::ending::{self, Ending};
 use crate::output::Output;
 use crate::source::{Position, Source};
 use crate::{Limits, Rejection, length, listing};
@@ -79,7 +80,11 @@ pub fn read(wanted: &Wanted, watch: &mut Watch<'_>) -> Result<Read, Stop> {
     // Readers look for an index at the end of a file that can be sought in, and give up where it is cut off. As a stream it
     // may still be read.
     match attempt(wanted, length, false, watch) {
-        Err(Stop::Rejected(_)) => Err(first.into()),
+        // The reader of Ogg passes over streams that it does not know, and then misses one.
+        Err(Stop::Rejected(_)) => match listing::unread_in_ogg(&wanted.source) {
+            Some(codec) => Err(Rejection::unsupported(format!("the codec {codec}")).into()),
+            None => Err(first.into()),
+        },
         done => done,
     }
 }
@@ -103,16 +108,22 @@ struct Reading<'a> {
     output: Option<(Output, usize, u32)>,
     /// What the first thing that could not be decoded said.
     fault: Option<String>,
+    /// Seconds that its container promises.
+    expected: Option<f64>,
+    /// Whether the file ended within a packet.
+    is_cut: bool,
 }
 
 impl<'a> Reading<'a> {
     fn new(wanted: &'a Wanted, length: u64, reader: Box<dyn FormatReader>) -> Result<Self, Stop> {
-        let decoder = TrackDecoder::of(reader.as_ref())?;
+        let decoder = TrackDecoder::of(&wanted.source, reader.as_ref())?;
         let limit = wanted.limits.longest;
         if length::declared(reader.as_ref(), decoder.track, length).is_some_and(|declared| declared > limit) {
             return Err(Rejection::TooLong { limit }.into());
         }
-        Ok(Self { wanted, length, reader, decoder, output: None, fault: None })
+        let expected = length::expected(&wanted.source, reader.as_ref(), decoder.track);
+        let expected = expected.map(|expected| decoder.heard_of(expected));
+        Ok(Self { wanted, length, reader, decoder, output: None, fault: None, expected, is_cut: false })
     }
 
     fn run(mut self, watch: &mut dyn FnMut() -> Result<(), Stop>) -> Result<Read, Stop> {
@@ -132,7 +143,11 @@ impl<'a> Reading<'a> {
                     }
                 }
                 // Cut off: what is there is there.
-                Err(Error::IoError(error)) if error.kind() == io::ErrorKind::UnexpectedEof => break,
+                Err(Error::IoError(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                    // Not so a WAV whose writer did not know its length: its claim tells, where it is one.
+                    self.is_cut = self.reader.format_info().short_name != "wave";
+                    break;
+                }
                 Err(Error::IoError(error)) if error.raw_os_error().is_some() => return Err(unreadable(&error)),
                 Err(error) => {
                     self.fault.get_or_insert(error.to_string());
@@ -163,7 +178,7 @@ impl<'a> Reading<'a> {
 
     /// A chained stream goes on with tracks of its own.
     fn follow(&mut self) -> bool {
-        match TrackDecoder::of(self.reader.as_ref()) {
+        match TrackDecoder::of(&self.wanted.source, self.reader.as_ref()) {
             Ok(decoder) => {
                 self.decoder = decoder;
                 true
@@ -213,12 +228,16 @@ impl<'a> Reading<'a> {
             .into());
         };
         let written = output.finish()?;
+        let duration = written.samples as f64 / f64::from(SAMPLE_RATE);
+        let is_cut =
+            self.is_cut || self.reader.format_info().short_name == "ogg" && ending::is_ogg_cut(&self.wanted.source);
         let prepared = Prepared {
-            duration: written.samples as f64 / f64::from(SAMPLE_RATE),
+            duration,
             channels: u8::try_from(channels).unwrap_or(u8::MAX),
             sample_rate,
             codec: self.decoder.codec.to_owned(),
             loudness_db: written.loudness_db,
+            warnings: Ending { read: duration, expected: self.expected, is_cut }.warning().into_iter().collect(),
         };
         Ok(Read { prepared, files: written.files })
     }

@@ -269,6 +269,7 @@ pub fn heard() -> Transcript {
             segment(0, 0.0, 1.0, "speaker_0", vec![word("go", 0.0, 0.4), word("forward", 0.5, 1.0)]),
             segment(1, 1.2, 2.0, "speaker_1", vec![word("ten", 1.2, 1.5), word("meters", 1.5, 2.0)]),
         ],
+        warnings: Vec::new(),
     }
 }
 

@@ -184,4 +184,7 @@ pub struct Transcript {
     pub model: String,
     /// In the order of their beginnings. Empty without timestamps.
     pub segments: Vec<Segment>,
+    /// What was wrong with the audio though it could be read, such as that the file was cut off.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }

@@ -62,6 +62,8 @@ pub fn wav_that_claims_all_of_4_gib_ends_where_it_ends() {
     for claimed in [u32::MAX, u32::MAX - 1, 0x7fff_ffff, 64_000] {
         let out = prepare(&file("claims.wav", &wav(PCM, 1, 16_000, 16, claimed, &[1; 32_000]))).expect("a WAV");
         assert_eq!(out.seconds(), 1.0, "{claimed}");
+        // One that knew and was cut off.
+        assert_eq!(out.prepared.warnings.len(), usize::from(claimed == 64_000), "{claimed}");
     }
 }
 
@@ -104,7 +106,13 @@ pub fn codecs_that_are_not_read_are_named() {
     }
 }
 
-pub fn a_truncated_file_gives_what_is_there() {
+pub fn speex_in_ogg_is_named() {
+    let (code, message) = refusal(&encoded(&speech(16_000, 1), "spx", &["-c:a", "libspeex"]));
+    assert_eq!(code, "unsupported_audio", "{message}");
+    assert!(message.contains("Speex"), "{message}");
+}
+
+pub fn a_truncated_file_gives_what_is_there_and_says_so() {
     let source = speech(48_000, 2);
     let cases: [(&str, &[&str]); 6] = [
         ("wav", &[]),
@@ -120,8 +128,17 @@ pub fn a_truncated_file_gives_what_is_there() {
         let out = prepare_channels(&half).unwrap_or_else(|error| panic!("{extension}: {error}"));
         assert!((1.0..3.5).contains(&out.seconds()), "{extension}: {}", out.seconds());
         assert!(out.channels.iter().all(|channel| channel.len() == out.mix.len()), "{extension}");
+        let warnings = &out.prepared.warnings;
+        assert!(warnings.len() == 1 && warnings[0].contains("is truncated"), "{extension}: {warnings:?}");
+        // Ogg tells no length that a part of it would have too.
+        let told = if ["ogg", "opus"].contains(&extension) { "breaks off" } else { "of 4.0 s could be read" };
+        assert!(warnings[0].contains(told), "{extension}: {warnings:?}");
     }
-    // The index of an MP4 stands at its end.
+    // The index of an MP4 stands at its end, unless it was put to the beginning.
+    let whole = encoded(&source, "m4a", &["-b:a", "128k", "-movflags", "+faststart"]);
+    let whole = std::fs::read(whole).expect("read");
+    let half = prepare(&file("half-faststart.m4a", &whole[..whole.len() / 2])).expect("MP4");
+    assert!(half.prepared.warnings.iter().any(|warning| warning.contains("of 4.0 s")), "{half:?}");
     let whole = std::fs::read(encoded(&source, "m4a", &["-b:a", "128k"])).expect("read");
     let (code, message) = refusal(&file("half.m4a", &whole[..whole.len() / 2]));
     assert_eq!(code, "corrupt_audio", "{message}");

@@ -38,6 +38,10 @@ fn trials() -> Vec<Trial> {
             the_name_of_the_file_does_not_matter,
             names_what_it_read,
             opus_of_six_channels_is_read,
+            opus_is_on_time_in_every_container,
+            aac_is_on_time_in_every_container,
+            an_adpcm_wav_is_as_long_as_its_fact_chunk_says,
+            a_whole_file_is_not_warned_of,
             progress_only_grows_and_ends_at_one;
         bad_files:
             an_empty_file_is_empty,
@@ -52,7 +56,8 @@ fn trials() -> Vec<Trial> {
             text_pictures_and_archives_are_named,
             containers_that_are_not_read_are_named,
             codecs_that_are_not_read_are_named,
-            a_truncated_file_gives_what_is_there,
+            speex_in_ogg_is_named,
+            a_truncated_file_gives_what_is_there_and_says_so,
             hours_of_silence_in_little_are_too_long,
             what_says_that_it_is_too_long_is_refused_unread,
             what_says_nothing_of_its_length_is_read_up_to_the_limit,
