@@ -85,3 +85,42 @@ async fn a_key_has_no_more_uploads_under_way_than_its_limit() {
     server.worker.complete(&answer.json()["id"].as_str().unwrap().parse().unwrap(), &heard()).await;
     assert_eq!(server.post_to(JOBS, &form, &key).await.status, 201);
 }
+
+#[tokio::test]
+async fn a_replayed_key_gives_its_job_even_at_the_limit_of_jobs() {
+    let (server, key, _) = limited(KeyLimits { max_jobs: Some(1), ..KeyLimits::default() }).await;
+    let post = async |key: &str, name: &str| {
+        server.post_to(JOBS, &Form::of(b"audio"), &format!("{key}Idempotency-Key: {name}\r\n")).await
+    };
+    let first = post(&key, "ZZ").await;
+    assert_eq!(first.status, 201, "{first:?}");
+    let again = post(&key, "ZZ").await;
+    assert_eq!((again.status, &again.json()["id"]), (200, &first.json()["id"]), "{again:?}");
+    refused(&post(&key, "YY").await, "max_jobs");
+}
+
+#[tokio::test]
+async fn one_caller_leaves_places_for_the_uploads_of_others() {
+    let keys = Keys::new().await;
+    let header = async || format!("xi-api-key: {}\r\n", keys.with(&[Scope::Batch]).await);
+    let (greedy, other) = (header().await, header().await);
+    // 64 places by default.
+    let server = BatchServer::with_keys(config(""), &keys).await;
+    let form = Form::of(b"audio");
+    let body = form.body();
+    let mut held = Vec::new();
+    for _ in 0..32 {
+        let mut slow = server.request(&format!("POST {JOBS}"), &form.content_type(), body.len(), &greedy).await;
+        slow.write_all(&body[..body.len() / 2]).await.unwrap();
+        held.push(slow);
+    }
+    let refusal = loop {
+        // Until all have been seen to begin, this one may be quicker.
+        let answer = server.post_to(JOBS, &form, &greedy).await;
+        if answer.status != 201 {
+            break answer;
+        }
+    };
+    refused(&refusal, "share");
+    assert_eq!(server.post_to(JOBS, &form, &other).await.status, 201);
+}

@@ -163,3 +163,30 @@ async fn the_same_idempotency_key_gives_the_same_job() {
     assert_eq!(post(&form, &"k".repeat(256)).await.status, 400);
     assert_eq!(post(&form, "").await.status, 400);
 }
+
+#[tokio::test]
+async fn two_idempotency_keys_are_none() {
+    let server = BatchServer::start().await;
+    let answer = server.post_to(JOBS, &Form::of(b"a"), "Idempotency-Key: a\r\nIdempotency-Key: b\r\n").await;
+    assert_eq!((answer.status, &answer.json()["error"]["param"]), (400, &"Idempotency-Key".into()), "{answer:?}");
+    server.nothing_stays().await;
+}
+
+#[tokio::test]
+async fn an_encoded_body_is_refused_by_name() {
+    let server = BatchServer::start().await;
+    let answer = server.post_to(JOBS, &Form::of(b"a"), "Content-Encoding: gzip\r\n").await;
+    assert_eq!((answer.status, answer.body.contains("Content-Encoding")), (415, true), "{answer:?}");
+    let plain = server.post_to(JOBS, &Form::of(b"a"), "Content-Encoding: identity\r\n").await;
+    assert_eq!(plain.status, 201, "{plain:?}");
+}
+
+#[tokio::test]
+async fn an_upload_whose_job_may_exist_is_left_to_the_sweep() {
+    let server = BatchServer::start().await;
+    // From here on nobody can say whether a job was made.
+    server.worker.store.close().await;
+    let answer = server.post(&Form::of(b"audio")).await;
+    assert_eq!(answer.status, 503, "{answer:?}");
+    assert_eq!(server.stored_files().len(), 1, "{:?}", server.stored_files());
+}

@@ -18,12 +18,13 @@ use super::{
     form::{File, Incoming, unwritable},
     idempotency::{self, REPLAYED, idempotency},
     openai::{self, Dialect},
+    places::Holder,
     query::Query,
     read::transcript,
     request::{self, Asked, Purpose},
     unreadable, view,
 };
-use crate::{api::Failure, auth::Principal, gateway::App};
+use crate::{api::Failure, auth::Principal, gateway::App, server::Peer};
 
 /// Who asks, and as part of what.
 #[derive(Debug)]
@@ -82,12 +83,12 @@ async fn answer(
     asked: &mut request::Request<'_>,
 ) -> Result<Response, Failure> {
     let (parts, body) = request.into_parts();
+    // Before it is looked whether there is a drain: one that begins now waits for this request.
+    let _under_way = app.uploads.token();
     if app.draining.is_cancelled() {
         return Err(Failure(ApiError::new(ErrorCode::Draining, "the server is going down")));
     }
     let idempotency_key = idempotency::key(&parts.headers).map_err(Failure)?;
-    // Before it is looked whether there is a drain: one that begins now waits for this request.
-    let _under_way = app.uploads.token();
     let wait = Query::read(&parts.uri, &["wait"]).and_then(|query| query.flag("wait")).map_err(Failure)?;
     let seat = admission::upload(batch, principal, idempotency_key.as_deref()).await?;
     let (id, file, asked) = upload(app, batch, caller, &parts, body, asked).await?;
@@ -107,13 +108,13 @@ async fn answer(
             {
                 return Ok(openai::failed(error));
             }
+            if matches!(job.status, JobStatus::Cancelling | JobStatus::Cancelled) {
+                return Ok(openai::cancelled(&job.id));
+            }
             openai::answer(&openai, &result(batch, &job).await?)
         }
         None if wait => {
             let job = ended(app, batch, &job, deadline).await?;
-            if matches!(job.status, JobStatus::Cancelling | JobStatus::Cancelled) {
-                return Ok(openai::cancelled(&job.id));
-            }
             if job.status.is_terminal() {
                 let view = super::read::full(batch, &job).await?;
                 (status(is_new), location(&job), Json(view)).into_response()
@@ -137,10 +138,7 @@ async fn upload(
     body: axum::body::Body,
     asked: &mut request::Request<'_>,
 ) -> Result<(JobId, File, Asked), Failure> {
-    let _place = batch.uploads.clone().try_acquire_owned().map_err(|_| {
-        let message = "as many files are being uploaded as may; try again";
-        Failure(ApiError::new(ErrorCode::NoCapacity, message).retry_after(1.0))
-    })?;
+    let _place = batch.uploads.take(holder(caller, parts)).map_err(Failure)?;
     let id = JobId::generate();
     let key = source_key(&id);
     let span = app.tracers.step(
@@ -166,6 +164,12 @@ async fn upload(
     };
     span.set(key::ARTIFACT_BYTES, file.bytes);
     Ok((id, file, asked))
+}
+
+/// Whoever is counted as one among those who upload.
+fn holder(caller: &Caller, parts: &Parts) -> Holder {
+    let address = parts.extensions.get::<Peer>().map(|peer| peer.0);
+    Holder { tenant: caller.tenant.clone(), address }
 }
 
 fn source_key(id: &JobId) -> String {

@@ -4,15 +4,17 @@
 use std::time::Duration;
 
 use axum::body::Body;
+use bytes::Bytes;
 use dalston_protocol::{ApiError, ErrorCode};
 use dalston_store::{StoreError, Upload};
 use http::{HeaderMap, header};
 use multer::{Multipart, parse_boundary};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::{
     JobSettings,
     fields::Kind,
+    pace::Pace,
     request::Request,
     tap::{Tap, TapError},
 };
@@ -57,13 +59,14 @@ impl Incoming<'_> {
         F: Future<Output = Result<Upload, StoreError>>,
     {
         let boundary = boundary(self.headers)?;
+        plain(self.headers)?;
         let declared = self.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
         if declared.is_some_and(|length: u64| length > self.settings.max_upload + (MAX_PARTS * MAX_TEXT) as u64) {
             return Err(too_large(self.settings));
         }
         let mut tap = Tap::new(self.body);
         let form = Multipart::new(tap.clone(), boundary);
-        let mut reader = Reader { form, tap: tap.clone(), settings: self.settings };
+        let mut reader = Reader { form, tap: tap.clone(), settings: self.settings, pace: Pace::default() };
         let limit = self.settings.upload_timeout;
         let read = match timeout(limit, reader.all(request, upload)).await {
             Ok(read) => read,
@@ -82,6 +85,7 @@ struct Reader<'a> {
     form: Multipart<'static>,
     tap: Tap,
     settings: &'a JobSettings,
+    pace: Pace,
 }
 
 impl Reader<'_> {
@@ -124,12 +128,15 @@ impl Reader<'_> {
 
     async fn next_part(&mut self) -> Result<Option<multer::Field<'static>>, ApiError> {
         self.tap.allow(MAX_PART_HEAD);
-        patient(self.settings, self.form.next_field()).await
+        let began = Instant::now();
+        let part = patient(self.settings, self.form.next_field()).await?;
+        self.came(0, began)?;
+        Ok(part)
     }
 
-    async fn store(&self, part: &mut multer::Field<'static>, mut file: File) -> Result<File, ApiError> {
+    async fn store(&mut self, part: &mut multer::Field<'static>, mut file: File) -> Result<File, ApiError> {
         self.tap.allow(u64::MAX);
-        while let Some(piece) = patient(self.settings, part.chunk()).await? {
+        while let Some(piece) = self.piece(part).await? {
             file.bytes += piece.len() as u64;
             if file.bytes > self.settings.max_upload {
                 return Err(too_large(self.settings));
@@ -142,11 +149,25 @@ impl Reader<'_> {
         Ok(file)
     }
 
-    async fn text(&self, part: &mut multer::Field<'static>, name: &str) -> Result<String, ApiError> {
+    /// The next piece of a part, from a client that is fast enough.
+    async fn piece(&mut self, part: &mut multer::Field<'static>) -> Result<Option<Bytes>, ApiError> {
+        let began = Instant::now();
+        let piece = patient(self.settings, part.chunk()).await?;
+        if let Some(piece) = &piece {
+            self.came(piece.len(), began)?;
+        }
+        Ok(piece)
+    }
+
+    fn came(&mut self, bytes: usize, began: Instant) -> Result<(), ApiError> {
+        self.pace.came(bytes, began.elapsed()).map_err(|slow| too_slow(slow.to_string()))
+    }
+
+    async fn text(&mut self, part: &mut multer::Field<'static>, name: &str) -> Result<String, ApiError> {
         let too_long = || ApiError::param(name, format!("{name} has more than {MAX_TEXT} bytes"));
         self.tap.allow(MAX_TEXT as u64 + MAX_PART_HEAD);
         let mut text = Vec::new();
-        while let Some(piece) = patient(self.settings, part.chunk()).await? {
+        while let Some(piece) = self.piece(part).await? {
             if text.len() + piece.len() > MAX_TEXT {
                 return Err(too_long());
             }
@@ -170,6 +191,16 @@ fn boundary(headers: &HeaderMap) -> Result<String, ApiError> {
         let message = "the body must be multipart/form-data with a boundary, and the audio its part `file`";
         ApiError::new(ErrorCode::UnsupportedMedia, message)
     })
+}
+
+/// Nothing is unpacked here: a kilobyte must not become a gigabyte.
+fn plain(headers: &HeaderMap) -> Result<(), ApiError> {
+    let is_plain = |coding: &header::HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"identity");
+    if headers.get_all(header::CONTENT_ENCODING).iter().all(is_plain) {
+        return Ok(());
+    }
+    let message = "the body must be sent as it is, without a Content-Encoding";
+    Err(ApiError { param: Some("Content-Encoding".into()), ..ApiError::new(ErrorCode::UnsupportedMedia, message) })
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "stands in map_err")]
@@ -219,6 +250,30 @@ pub(super) fn printable(given: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_trickled_form_is_a_timeout() {
+        let head = "--X\r\nContent-Disposition: form-data; name=\"name\"\r\n\r\n";
+        let trickle = futures_util::stream::unfold(Some(head), |head| async move {
+            let piece = match head {
+                Some(head) => head,
+                None => {
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                    "a"
+                }
+            };
+            Some((Ok::<_, std::io::Error>(piece), None))
+        });
+        let (settings, began) = (JobSettings::default(), Instant::now());
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("multipart/form-data; boundary=X"));
+        let incoming = Incoming { headers: &headers, body: Body::from_stream(trickle), settings: &settings };
+        let mut request = Request::new(&settings, &[], super::super::request::Purpose::Transcription);
+        let never = std::future::pending::<Result<Upload, StoreError>>;
+        let error = incoming.read(&mut request, never).await.expect_err("it was too slow");
+        assert_eq!(error.code, ErrorCode::ClientIdle, "{error}");
+        assert!(began.elapsed() < Duration::from_secs(40), "{:?}", began.elapsed());
+    }
 
     #[test]
     fn a_files_name_is_only_a_name() {

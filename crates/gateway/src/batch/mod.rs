@@ -17,6 +17,8 @@ mod idempotency;
 mod list;
 mod manage;
 mod openai;
+mod pace;
+mod places;
 mod query;
 mod read;
 mod request;
@@ -33,6 +35,7 @@ use dalston_protocol::{ApiError, ErrorCode, JobId};
 use dalston_store::{Artifacts, JobRecord, JobStore, StoreError};
 use tokio::sync::Semaphore;
 
+use self::places::Places;
 pub use self::settings::JobSettings;
 pub(crate) use self::{
     audio::audio,
@@ -72,7 +75,7 @@ impl fmt::Debug for Jobs {
 #[derive(Debug)]
 pub(crate) struct Batch {
     jobs: Jobs,
-    uploads: Arc<Semaphore>,
+    uploads: Places,
     followers: Arc<Semaphore>,
 }
 
@@ -86,7 +89,7 @@ impl std::ops::Deref for Batch {
 
 impl Batch {
     pub(crate) fn new(jobs: Jobs) -> Self {
-        let uploads = Arc::new(Semaphore::new(jobs.settings.max_uploads.min(Semaphore::MAX_PERMITS)));
+        let uploads = Places::new(jobs.settings.max_uploads);
         let followers = Arc::new(Semaphore::new(jobs.settings.max_followers.min(Semaphore::MAX_PERMITS)));
         Self { jobs, uploads, followers }
     }
