@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use axum::{Json, extract::State};
+use axum::{
+    Json,
+    extract::{Path, State},
+};
 use dalston_engine_sdk::batch::EngineInfo;
 use dalston_protocol::{ApiError, ErrorCode};
 use dalston_session_router::{Health, WorkerStatus};
@@ -10,6 +13,10 @@ use serde_json::{Value, json};
 
 use super::Failure;
 use crate::gateway::App;
+
+/// When a model was made, for clients whose types want it: it is not known here.
+const CREATED: u64 = 0;
+const OWNER: &str = "dalston";
 
 pub(super) async fn status(State(app): State<App>) -> Result<Json<Value>, Failure> {
     let workers = all_workers(&app).await?;
@@ -37,19 +44,36 @@ pub(super) async fn workers(State(app): State<App>) -> Result<Json<Value>, Failu
 
 /// In the shape of OpenAI's list, which its SDK reads.
 pub(super) async fn models(State(app): State<App>) -> Result<Json<Value>, Failure> {
+    let models = models_by_id(&app).await?;
+    Ok(Json(json!({ "object": "list", "data": models.into_values().collect::<Vec<_>>() })))
+}
+
+/// One of that list, or what a name of another service's model means here.
+pub(super) async fn model(State(app): State<App>, Path(id): Path<String>) -> Result<Json<Value>, Failure> {
+    if let Some(model) = models_by_id(&app).await?.remove(&id) {
+        return Ok(Json(model));
+    }
+    if app.batch.as_ref().is_some_and(|batch| batch.settings.alias(&id).is_some()) {
+        return Ok(Json(json!({ "id": id, "object": "model", "created": CREATED, "owned_by": OWNER })));
+    }
+    let error = ApiError::new(ErrorCode::ModelNotFound, "there is no such model; GET /v1/models lists what there is");
+    Err(Failure(ApiError { param: Some("model".into()), ..error }))
+}
+
+async fn models_by_id(app: &App) -> Result<BTreeMap<String, Value>, Failure> {
     let mut by_id = BTreeMap::new();
-    let workers = all_workers(&app).await?;
+    let workers = all_workers(app).await?;
     let live = living(&workers).flat_map(|worker| &worker.engines);
-    let batch = of_jobs(&app);
+    let batch = of_jobs(app);
     for engine in live.chain(batch.iter().filter_map(|engine| engine.capabilities.as_ref())) {
         by_id.entry(engine.engine_id.clone()).or_insert_with(|| {
             json!({
-                "id": engine.engine_id, "object": "model", "owned_by": "dalston",
+                "id": engine.engine_id, "object": "model", "created": CREATED, "owned_by": OWNER,
                 "model": engine.model, "languages": engine.languages,
             })
         });
     }
-    Ok(Json(json!({ "object": "list", "data": by_id.into_values().collect::<Vec<_>>() })))
+    Ok(by_id)
 }
 
 /// The capability records as the engines' authors wrote them, with how many workers run each; then the engines that work

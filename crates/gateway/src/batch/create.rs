@@ -67,6 +67,9 @@ async fn serve(
     let caller = Caller { tenant: principal.tenant().to_string(), request_id, trace };
     let engines = batch.engines.now();
     let mut asked = request::Request::new(&batch.settings, &engines, purpose);
+    if openai::is_sdk(request.headers()) {
+        asked.comes_from_openais_sdk();
+    }
     let answer = answer(app, batch, principal, &caller, request, &mut asked).await;
     if asked.is_openai() {
         return Ok(answer.map_err(|failure| (Extension(Dialect::OpenAi), failure)).into_response());

@@ -55,6 +55,8 @@ pub(crate) const FIELDS: &[Field] = &[
     field("temperature", Kind::Number, "OpenAI's way: 0 to 1; has no effect"),
     field("timestamp_granularities[]", Kind::OneOf(&["segment", "word"]), "OpenAI's way: for verbose_json"),
     field("stream", Kind::Bool, "OpenAI's way: only false"),
+    field("chunking_strategy", Kind::OneOf(&["auto"]), "OpenAI's way: what is done anyway"),
+    field("include[]", Kind::Text, "OpenAI's way: only nothing; logprobs are not given"),
 ];
 
 /// Those of them that OpenAI has for translations.

@@ -97,8 +97,8 @@ pub(super) const OPERATIONS: &[Operation] = &[
         "POST",
         JOBS,
         "create_job",
-        "Make a job of a file. With response_format or one of OpenAI's model names, the answer comes at the end and in \
-         OpenAI's shapes, errors too.",
+        "Make a job of a file. With response_format, one of OpenAI's model names, or from OpenAI's own client, the answer \
+         comes at the end and in OpenAI's shapes, errors too.",
         &[
             ("200", JsonOrText(&["JobCreated", "Job", "OpenAiTranscript"])),
             ("201", Json("JobCreated")),
@@ -229,6 +229,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
     op("DELETE", "/v1/realtime/sessions/{session_id}", "delete_session", "Forget it.", &[("204", Empty)]),
     op("GET", "/v1/realtime/sessions/{session_id}/audio", "session_audio", "Its audio.", &[("200", Text("audio/wav"))]),
     op("GET", "/v1/models", "list_models", "What `model` may be, in OpenAI's shape.", &[("200", Object)]),
+    op("GET", "/v1/models/{id}", "get_model", "One of these, or what another service's name means.", &[("200", Object)]),
     op("GET", "/v1/engines", "list_engines", "What each engine can do.", &[("200", Object)]),
     op("GET", "/v1/traces", "list_traces", "Recent traces, where they are kept.", &[("200", Object)])
         .query(&[("limit", "1 to 500, 50 if absent")]),

@@ -8,11 +8,20 @@ mod error;
 use std::str::FromStr;
 
 use dalston_protocol::ApiError;
+use http::{HeaderMap, header};
 
 pub(crate) use self::{
     answer::answer,
     error::{Dialect, cancelled, failed},
 };
+
+/// Whether OpenAI's own client sends this, which reads no other answer: asked for an engine by its name here and for no
+/// format, it would take a job for a transcript without text.
+pub(crate) fn is_sdk(headers: &HeaderMap) -> bool {
+    let is_theirs = |agent: &str| agent.split('/').next().is_some_and(|name| name.ends_with("OpenAI"));
+    let agent = headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
+    agent.is_some_and(is_theirs) || headers.contains_key("x-stainless-lang")
+}
 
 /// What the answer is to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
