@@ -12,7 +12,7 @@ use dalston_protocol::realtime::{Retention, SessionConfig};
 use serde::Serialize;
 
 use crate::{
-    config::Flag, jobs::JobsCommand, keys::KeysCommand, models::ModelsCommand, stream::RawEncoding,
+    config::Flag, jobs::JobsCommand, keys::KeysCommand, models::ModelsCommand, stream::RawEncoding, trace::Subject,
     transcribe::TranscribeArgs, webhooks::WebhooksCommand,
 };
 
@@ -50,7 +50,7 @@ pub enum Command {
     /// See which models there are, and get them.
     #[command(subcommand)]
     Models(ModelsCommand),
-    /// Show the trace of a session as a waterfall.
+    /// Show the trace of a job or a session as a waterfall: who, when, how long, and what its end waited for.
     Trace(TraceArgs),
     /// Print a completion script for a shell.
     Completions {
@@ -267,9 +267,9 @@ pub struct HealthArgs {
 /// `dalston trace`
 #[derive(Debug, Args)]
 pub struct TraceArgs {
-    /// The trace, as `session.begin` and log lines name it
-    #[arg(value_parser = trace_id)]
-    pub trace_id: String,
+    /// A job, a session, or a trace, as answers and log lines name them
+    #[arg(value_name = "JOB_OR_SESSION")]
+    pub subject: Subject,
     /// Which server.
     #[command(flatten)]
     pub target: Target,
@@ -287,11 +287,6 @@ fn pace(text: &str) -> Result<f64, String> {
 pub(crate) fn retention(text: &str) -> Result<Retention, String> {
     let days: i32 = text.parse().map_err(|_| "a number of days".to_owned())?;
     Retention::try_from(days)
-}
-
-fn trace_id(text: &str) -> Result<String, String> {
-    let is_one = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    is_one.then(|| text.to_ascii_lowercase()).ok_or_else(|| "a trace id has 32 hex digits".to_owned())
 }
 
 #[cfg(test)]

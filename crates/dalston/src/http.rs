@@ -2,7 +2,7 @@
 
 use std::{pin::pin, time::Duration};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Error, Result, anyhow};
 use bytes::Bytes;
 use dalston_client::{ApiKey, Endpoint};
 use dalston_protocol::ErrorBody;
@@ -10,6 +10,8 @@ use http::{Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, time::timeout};
+
+use crate::refusal::unauthorized;
 
 /// Longest wait for a whole answer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -35,9 +37,27 @@ pub async fn send(
     if status.is_success() {
         return Ok(body);
     }
-    match serde_json::from_slice::<ErrorBody>(&body) {
-        Ok(told) => bail!("{}", told.error.message),
-        Err(_) => bail!("{endpoint} answered {status}"),
+    Err(refused(endpoint, status, &body))
+}
+
+/// The same as [`get`], with nothing for what is not there.
+pub async fn find(endpoint: &Endpoint, route: &str, api_key: Option<&ApiKey>) -> Result<Option<Bytes>> {
+    let (status, body) = timeout(PATIENCE, exchange(endpoint, Method::GET, route, api_key, Vec::new()))
+        .await
+        .with_context(|| format!("{endpoint} did not answer within {PATIENCE:?}"))??;
+    match status {
+        StatusCode::NOT_FOUND => Ok(None),
+        status if status.is_success() => Ok(Some(body)),
+        status => Err(refused(endpoint, status, &body)),
+    }
+}
+
+fn refused(endpoint: &Endpoint, status: StatusCode, body: &[u8]) -> Error {
+    let told = serde_json::from_slice::<ErrorBody>(body).ok().map(|body| body.error);
+    match (status, told) {
+        (StatusCode::UNAUTHORIZED, told) => Error::msg(unauthorized(told.map(|told| told.code))),
+        (_, Some(told)) => Error::msg(told.message),
+        (status, None) => anyhow!("{endpoint} answered {status}"),
     }
 }
 

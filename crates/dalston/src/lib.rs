@@ -13,6 +13,7 @@ mod http;
 mod jobs;
 mod keys;
 mod models;
+mod refusal;
 mod serve;
 mod stream;
 mod terminal;
@@ -28,9 +29,10 @@ use std::{
 use anyhow::{Context, Result};
 use clap::CommandFactory;
 
+pub use refusal::told;
 pub use serve::engine::run_host_if_asked;
 
-use crate::cli::{Cli, Command, Output};
+use crate::cli::{Cli, Command};
 
 /// Does what was asked for.
 ///
@@ -48,10 +50,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Keys(command) => client_runtime()?.block_on(keys::run(&command))?,
         Command::Webhooks(command) => client_runtime()?.block_on(webhooks::run(&command))?,
         Command::Models(command) => return client_runtime()?.block_on(models::run(&command)),
-        Command::Trace(args) => {
-            let as_json = args.output == Output::Json;
-            client_runtime()?.block_on(trace::run(&args.target, &args.trace_id, as_json))?;
-        }
+        Command::Trace(args) => client_runtime()?.block_on(trace::run(&args.target, &args.subject, args.output))?,
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "dalston", &mut script);

@@ -6,7 +6,7 @@ use clap::{
     Parser,
     error::{ContextKind, ContextValue},
 };
-use dalston::{cli::Cli, run, run_host_if_asked};
+use dalston::{cli::Cli, run, run_host_if_asked, told};
 
 fn main() -> ExitCode {
     if let Some(code) = run_host_if_asked() {
@@ -17,7 +17,7 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", told(&error));
             ExitCode::FAILURE
         }
     }

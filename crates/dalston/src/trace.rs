@@ -1,4 +1,6 @@
-//! `dalston trace`: one trace as a waterfall.
+//! `dalston trace`: one trace as a waterfall, of a job, a session, or by its own id.
+
+mod subject;
 
 use std::{
     io::{IsTerminal, Write, stdout},
@@ -11,7 +13,11 @@ use dalston_telemetry::{SpanRecord, waterfall};
 use serde::Deserialize;
 use tokio::time::{Instant, sleep};
 
-use crate::{cli::Target, http, terminal};
+pub use self::subject::Subject;
+use crate::{
+    cli::{Output, Target},
+    http, terminal,
+};
 
 #[derive(Deserialize)]
 struct Trace {
@@ -23,13 +29,10 @@ const SETTLING: Duration = Duration::from_secs(3);
 const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
 
 /// Prints a trace.
-pub async fn run(target: &Target, trace_id: &str, as_json: bool) -> Result<()> {
-    let spans = fetch(&target.endpoint, target.api_key().as_ref(), trace_id).await?;
-    if as_json {
-        serde_json::to_writer(stdout().lock(), &spans)?;
-        return Ok(writeln!(stdout())?);
-    }
-    show(&spans)
+pub async fn run(target: &Target, subject: &Subject, output: Output) -> Result<()> {
+    let trace_id = subject::trace_id(target, subject).await?;
+    let spans = fetch(&target.endpoint, target.api_key().as_ref(), &trace_id).await?;
+    output.print(&spans, |spans| drawn(spans))
 }
 
 /// Prints the trace of a session that has just ended. Its root ends a moment after the client hears of the close, and a server
@@ -57,7 +60,10 @@ fn has_root(spans: &[SpanRecord]) -> bool {
 }
 
 fn show(spans: &[SpanRecord]) -> Result<()> {
+    Ok(stdout().lock().write_all(drawn(spans).as_bytes())?)
+}
+
+fn drawn(spans: &[SpanRecord]) -> String {
     let colour = stdout().is_terminal() && terminal::wants_colour();
-    let text = waterfall::render(spans, terminal::width(), colour);
-    Ok(stdout().lock().write_all(text.as_bytes())?)
+    waterfall::render(spans, terminal::width(), colour) + &waterfall::summary(spans)
 }

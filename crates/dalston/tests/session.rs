@@ -85,6 +85,10 @@ fn the_trace_of_the_session_has_its_three_lanes() {
     let trace_id = out.lines().find_map(|line| line.strip_prefix("trace ")).unwrap().split(' ').next().unwrap();
     let json = home.run(&["trace", trace_id, "--url", &server.url, "--output", "json"]).succeeded().out;
     assert!(serde_json::from_str::<Vec<Value>>(&json).unwrap().len() > 4);
+    let listed: Vec<Value> = serde_json::from_str(&json).unwrap();
+    let session = listed.iter().find_map(|span| span["attributes"]["session.id"].as_str()).unwrap();
+    let same = home.run(&["trace", session, "--url", &server.url]).succeeded().out;
+    assert!(same.starts_with(&format!("trace {trace_id}")), "a session is found though it was not kept: {same}");
     let none = home.run(&["trace", &"0".repeat(32), "--url", &server.url]);
     none.failed_with(&["no span of this trace is here"]);
 }

@@ -149,8 +149,8 @@ fn known(id: &str) -> Result<&'static Model> {
     registry::find(id).with_context(|| {
         let ids = MODELS.iter().map(|model| (strsim::jaro_winkler(id, model.id), model.id));
         let like = ids.max_by(|a, b| a.0.total_cmp(&b.0)).filter(|(likeness, _)| *likeness > 0.8);
-        let hint = like.map_or_else(String::new, |(_, id)| format!("; did you mean {id}?"));
-        format!("no model `{id}` is known{hint} `dalston models list` lists those that are")
+        let hint = like.map_or_else(String::new, |(_, id)| format!(" (did you mean {id}?)"));
+        format!("no model `{id}` is known{hint}; `dalston models list` lists those that are")
     })
 }
 
