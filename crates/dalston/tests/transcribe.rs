@@ -65,7 +65,81 @@ fn a_folder_gets_a_file_for_each() {
     for name in ["demo.vtt", "other.vtt"] {
         assert!(fs::read_to_string(Path::new(&out).join(name)).unwrap().starts_with("WEBVTT"), "{name}");
     }
-    transcribe(&home, &server, &[DEMO, DEMO, "--output-dir", &out]).failed_with(&["demo.txt"]);
+    transcribe(&home, &server, &[DEMO, DEMO, "--output-dir", &out]).succeeded();
+    let read = |name: &str| fs::read_to_string(Path::new(&out).join(name)).unwrap();
+    assert_eq!(read("demo.txt"), read("demo-2.txt"), "two of one name are written side by side");
+}
+
+#[test]
+fn a_folder_is_refused_with_what_to_type() {
+    let home = Home::new();
+    let folder = home.path("recordings");
+    fs::create_dir(&folder).unwrap();
+    let ended = home.run(&["transcribe", &folder, "--url", "http://127.0.0.1:1"]);
+    ended.failed_with(&["recordings is a folder", "recordings/*.wav"]);
+}
+
+#[test]
+fn audio_from_standard_input_is_the_same_as_from_its_file() {
+    let home = Home::new();
+    let server = home.serve(&[]);
+    let mut command = home.dalston(&["transcribe", "-", "--url", &server.url, "-o", "json"]);
+    let piped = Ended::from(command.stdin(fs::File::open(DEMO).unwrap()).output().unwrap()).succeeded();
+    let of_file = transcribe(&home, &server, &[DEMO, "-o", "json"]).succeeded();
+    let text = |ended: &Ended| serde_json::from_str::<Value>(&ended.out).unwrap();
+    assert_eq!(text(&piped)["text"], text(&of_file)["text"]);
+    assert_eq!(text(&piped)["file"], "stdin");
+}
+
+#[test]
+fn a_file_that_is_cut_off_is_transcribed_with_a_warning() {
+    let home = Home::new();
+    let server = home.serve(&[]);
+    let half = home.path("half.wav");
+    let whole = fs::read(DEMO).unwrap();
+    fs::write(&half, &whole[..whole.len() / 2]).unwrap();
+    let ended = transcribe(&home, &server, &[&half]).succeeded();
+    assert!(ended.err.contains("half.wav: the file is truncated: 8.9 s of 17.8 s could be read"), "{}", ended.err);
+    let list: Value = serde_json::from_str(&jobs(&home, &server, &["list"]).succeeded().out).unwrap();
+    let id = list["items"][0]["id"].as_str().unwrap();
+    let job: Value = serde_json::from_str(&jobs(&home, &server, &["get", id]).succeeded().out).unwrap();
+    assert!(job["transcript"]["warnings"][0].as_str().unwrap().contains("truncated"), "{job}");
+}
+
+#[test]
+fn a_jobs_trace_is_drawn_with_its_waits_and_its_critical_path() {
+    let home = Home::new();
+    let server = home.serve(&[]);
+    transcribe(&home, &server, &[DEMO]).succeeded();
+    let list: Value = serde_json::from_str(&jobs(&home, &server, &["list"]).succeeded().out).unwrap();
+    let id = list["items"][0]["id"].as_str().unwrap();
+    // Its last spans end a moment after it has.
+    let drawn = wait_for(|| {
+        let drawn = home.run(&["trace", id, "--url", &server.url]).succeeded().out;
+        (drawn.contains("engine.loopback.process") && drawn.contains("mark_job_completed")).then_some(drawn)
+    });
+    let row = |name: &str| drawn.lines().find(|line| line.contains(name)).unwrap_or_else(|| panic!("{name}: {drawn}"));
+    for process in ["engine.prepare.process", "engine.loopback.process"] {
+        assert!(row(process).ends_with('●'), "{drawn}");
+    }
+    assert!(row("critical path").contains("of work") && drawn.contains("in queues"), "{drawn}");
+    let json = home.run(&["trace", id, "--url", &server.url, "--output", "json"]).succeeded().out;
+    assert!(serde_json::from_str::<Vec<Value>>(&json).unwrap().len() > 6);
+    let unknown = format!("job_{}", "0".repeat(32));
+    home.run(&["trace", &unknown, "--url", &server.url]).failed_with(&["no job", &unknown]);
+}
+
+#[test]
+fn without_a_key_the_user_is_told_which_flag_to_use() {
+    let home = Home::new();
+    let made = home.run(&["keys", "create", "--name", "laptop", "--scope", "batch"]).succeeded().out;
+    let (_, table) = made.split_once('\n').unwrap();
+    let file = home.path("dalston.toml");
+    fs::write(&file, table).unwrap();
+    let server = home.serve(&["--config", &file]);
+    transcribe(&home, &server, &[DEMO]).failed_with(&["--api-key", "DALSTON_API_KEY"]);
+    jobs(&home, &server, &["list"]).failed_with(&["--api-key", "DALSTON_API_KEY"]);
+    home.run(&["trace", &"0".repeat(32), "--url", &server.url]).failed_with(&["--api-key", "DALSTON_API_KEY"]);
 }
 
 #[test]

@@ -49,6 +49,9 @@ pub(super) fn job(job: &Job) -> String {
         line(&mut text, format_args!("error      {} ({})", error.message, error.code));
     }
     if let Some(transcript) = &job.transcript {
+        for warning in &transcript.warnings {
+            line(&mut text, format_args!("warning    {warning}"));
+        }
         line(&mut text, format_args!("\n{}", transcript.text));
     }
     text

@@ -10,7 +10,7 @@ use crate::cli::{Target, retention};
 /// `dalston transcribe`
 #[derive(Debug, Args)]
 pub struct TranscribeArgs {
-    /// Audio files: WAV, FLAC, MP3, OGG, M4A, WebM and others
+    /// Audio files: WAV, FLAC, MP3, OGG, M4A, WebM and others, or `-` for one from standard input
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
     /// Which server. Where none is named and none runs, one is started for as long as this takes.

@@ -2,6 +2,7 @@
 
 mod args;
 mod embedded;
+mod input;
 mod output;
 mod progress;
 
@@ -17,10 +18,13 @@ use futures_util::{StreamExt, stream};
 use parking_lot::Mutex;
 use tokio::{net::TcpStream, time::sleep};
 
+use crate::refusal::told;
+
 pub(crate) use self::progress::stages;
 pub use self::{args::TranscribeArgs, embedded::end_with_parent_if_asked};
 use self::{
     embedded::Embedded,
+    input::{Input, Inputs},
     output::Destination,
     progress::{Bar, Bars},
 };
@@ -33,7 +37,8 @@ const BETWEEN_STREAMS: Duration = Duration::from_secs(1);
 /// Transcribes files, a few side by side, and prints what was said in the order in which they were named. Fails when any of
 /// them did.
 pub async fn run(args: &TranscribeArgs) -> Result<ExitCode> {
-    let destination = Destination::new(args)?;
+    let inputs = Inputs::find(&args.files)?;
+    let destination = Destination::new(args, &inputs)?;
     let bars = Bars::new();
     let server = Server::find(args, &bars).await?;
     let work = Work {
@@ -42,7 +47,7 @@ pub async fn run(args: &TranscribeArgs) -> Result<ExitCode> {
         bars: &bars,
         open: Arc::default(),
     };
-    let transcribing = transcribe_all(&work, &destination);
+    let transcribing = transcribe_all(&work, &inputs, &destination);
     let outcome = tokio::select! {
         outcome = transcribing => outcome,
         interrupted = tokio::signal::ctrl_c() => {
@@ -56,15 +61,21 @@ pub async fn run(args: &TranscribeArgs) -> Result<ExitCode> {
     outcome
 }
 
-async fn transcribe_all(work: &Work<'_>, destination: &Destination) -> Result<ExitCode> {
-    let files = &work.args.files;
-    let mut finished = stream::iter(files).map(|file| async move { (file, work.transcribe(file).await) });
+async fn transcribe_all(work: &Work<'_>, inputs: &Inputs, destination: &Destination) -> Result<ExitCode> {
+    let files = inputs.iter().enumerate();
+    let mut finished =
+        stream::iter(files).map(|(at, file)| async move { (at, file, work.transcribe(&file.path).await) });
     // As many results wait as files are worked on: the first to be printed may be the last to be finished.
     let mut finished = (&mut finished).buffered(work.args.parallel.get());
     let mut failed = 0;
-    while let Some((file, outcome)) = finished.next().await {
+    while let Some((at, file, outcome)) = finished.next().await {
         let written = match outcome {
-            Ok(transcribed) => work.bars.suspended(|| destination.write(file, &transcribed)),
+            Ok(transcribed) => work.bars.suspended(|| {
+                for warning in &transcribed.warnings {
+                    eprintln!("warning: {}: {warning}", file.name);
+                }
+                destination.write(at, file, &transcribed)
+            }),
             Err(error) => Err(error),
         };
         if let Err(error) = written {
@@ -72,7 +83,7 @@ async fn transcribe_all(work: &Work<'_>, destination: &Destination) -> Result<Ex
                 return Err(error);
             }
             failed += 1;
-            work.bars.suspended(|| eprintln!("error: {}: {error:#}", file.display()));
+            work.bars.suspended(|| eprintln!("error: {}: {}", file.name, told(&error)));
         }
     }
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -84,6 +95,8 @@ struct Transcribed {
     job: JobId,
     /// The transcript in the wanted format.
     text: Vec<u8>,
+    /// What was wrong with the file though it could be read.
+    warnings: Vec<String>,
 }
 
 /// What all files share.
@@ -112,7 +125,8 @@ impl Work<'_> {
         self.open.lock().retain(|id| *id != created.id);
         succeeded(&ended?)?;
         let text = self.client.export(&created.id, self.args.output.as_str()).await?.to_vec();
-        Ok(Transcribed { job: created.id, text })
+        let transcript = self.client.job(&created.id).await?.transcript.unwrap_or_default();
+        Ok(Transcribed { job: created.id, text, warnings: transcript.warnings })
     }
 
     async fn follow(&self, id: &JobId, bar: &Bar) -> Result<Job> {

@@ -1,6 +1,7 @@
 //! Where transcripts go.
 
 use std::{
+    collections::HashSet,
     fs,
     io::{Write, stdout},
     path::{Path, PathBuf},
@@ -12,19 +13,20 @@ use serde_json::Value;
 use super::{
     Transcribed,
     args::{Format, TranscribeArgs},
+    input::{Input, Inputs},
 };
 
 /// Where transcripts go.
 #[derive(Debug)]
 pub(super) enum Destination {
     Stdout { format: Format, several: bool },
-    Folder { folder: PathBuf, format: Format },
+    Folder { files: Vec<PathBuf>, format: Format },
 }
 
 impl Destination {
     /// Found out before anything is uploaded.
-    pub(super) fn new(args: &TranscribeArgs) -> Result<Self> {
-        let (format, several) = (args.output, args.files.len() > 1);
+    pub(super) fn new(args: &TranscribeArgs, inputs: &Inputs) -> Result<Self> {
+        let (format, several) = (args.output, inputs.len() > 1);
         let Some(folder) = args.output_dir.clone() else {
             if several && matches!(format, Format::Srt | Format::Vtt) {
                 bail!("subtitles of several files need a file each; say where with --output-dir");
@@ -32,22 +34,19 @@ impl Destination {
             return Ok(Self::Stdout { format, several });
         };
         fs::create_dir_all(&folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
-        let mut targets: Vec<PathBuf> = args.files.iter().map(|file| target(&folder, file, format)).collect();
-        targets.sort();
-        if let Some(pair) = targets.windows(2).find(|pair| pair[0] == pair[1]) {
-            bail!("two of the files would be written to {}", pair[0].display());
-        }
-        Ok(Self::Folder { folder, format })
+        let names = unique(inputs.iter().map(|input| stem(&input.path)), format);
+        Ok(Self::Folder { files: names.iter().map(|name| folder.join(name)).collect(), format })
     }
 
-    pub(super) fn write(&self, file: &Path, transcribed: &Transcribed) -> Result<()> {
+    /// Writes what came of the input at this place among them.
+    pub(super) fn write(&self, at: usize, file: &Input, transcribed: &Transcribed) -> Result<()> {
         match self {
             Self::Stdout { format, several } => {
                 let mut out = stdout().lock();
                 match format {
                     Format::Json => serde_json::to_writer(&mut out, &named(file, transcribed)?)?,
                     Format::Txt if *several => {
-                        writeln!(out, "==> {} <==", file.display())?;
+                        writeln!(out, "==> {} <==", file.name)?;
                         out.write_all(&transcribed.text)?;
                     }
                     _ => out.write_all(&transcribed.text)?,
@@ -57,29 +56,50 @@ impl Destination {
                 }
                 Ok(out.flush()?)
             }
-            Self::Folder { folder, format } => {
-                let target = target(folder, file, *format);
+            Self::Folder { files, format } => {
+                let target = files.get(at).context("a file that was not asked for")?;
                 let mut text = transcribed.text.clone();
                 if *format == Format::Json {
                     text = serde_json::to_vec_pretty(&named(file, transcribed)?)?;
                     text.push(b'\n');
                 }
-                fs::write(&target, text).with_context(|| format!("cannot write {}", target.display()))
+                fs::write(target, text).with_context(|| format!("cannot write {}", target.display()))
             }
         }
     }
 }
 
-fn target(folder: &Path, file: &Path, format: Format) -> PathBuf {
-    let name = file.file_stem().unwrap_or_default().to_string_lossy();
-    folder.join(format!("{name}.{}", format.as_str()))
+fn stem(file: &Path) -> String {
+    file.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// A file's name for each, in their order: `talk.txt`, and `talk-2.txt` where another folder has a `talk` too.
+fn unique(stems: impl Iterator<Item = String>, format: Format) -> Vec<String> {
+    let mut taken = HashSet::new();
+    let named = |stem: String| {
+        let numbered = (2_u32..).map(|number| format!("{stem}-{number}"));
+        let mut free = std::iter::once(stem.clone()).chain(numbered).filter(|name| taken.insert(name.clone()));
+        format!("{}.{}", free.next().unwrap_or_default(), format.as_str())
+    };
+    stems.map(named).collect()
 }
 
 /// The transcript with the names of what it belongs to.
-fn named(file: &Path, transcribed: &Transcribed) -> Result<Value> {
+fn named(file: &Input, transcribed: &Transcribed) -> Result<Value> {
     let mut transcript: Value =
         serde_json::from_slice(&transcribed.text).context("the server's answer is no transcript")?;
-    transcript["file"] = file.display().to_string().into();
+    transcript["file"] = file.name.clone().into();
     transcript["job_id"] = transcribed.job.as_str().into();
     Ok(transcript)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_of_one_name_are_written_side_by_side() {
+        let names = unique(["x", "y", "x", "x-2", "x"].map(str::to_owned).into_iter(), Format::Txt);
+        assert_eq!(names, ["x.txt", "y.txt", "x-2.txt", "x-2-2.txt", "x-3.txt"]);
+    }
 }
