@@ -33,6 +33,8 @@ pub fn decide(
 ) -> Decision {
     match job.status {
         JobStatus::Completed | JobStatus::Failed | JobStatus::Cancelled => return Decision::Wait,
+        // Cancelled says that nothing runs any more. Who has a task hears of it and tells, or is found to be gone.
+        JobStatus::Cancelling if tasks.iter().any(|task| task.status == TaskStatus::Running) => return Decision::Wait,
         JobStatus::Cancelling => return end(JobStatus::Cancelled, None),
         JobStatus::Pending | JobStatus::Running => {}
     }
@@ -57,8 +59,15 @@ pub fn decide(
     }
     for node in &plan.nodes {
         let id = match known.get(node.name.as_str()) {
-            Some(task) if task.status == TaskStatus::Pending => task.id.clone(),
-            Some(_) => continue,
+            Some(task) => {
+                if is_unserved(task, pipeline) {
+                    changes.push(Change::Assign { task: task.id.clone(), engine_id: node.engine_id.clone() });
+                }
+                if task.status != TaskStatus::Pending {
+                    continue;
+                }
+                task.id.clone()
+            }
             None => {
                 let id = new_id();
                 changes.push(Change::Insert(new_task(id.clone(), node)));
@@ -79,6 +88,12 @@ pub fn decide(
         (true, false) => Decision::Wait,
         (false, _) => Decision::Change(changes),
     }
+}
+
+/// Whether a task waits for an engine that there is not any more.
+pub(crate) fn is_unserved(task: &TaskRecord, pipeline: &Pipeline) -> bool {
+    matches!(task.status, TaskStatus::Pending | TaskStatus::Ready)
+        && !pipeline.engines().iter().any(|engine| engine.engine_id == task.engine_id)
 }
 
 /// Ends a job. The store ends with it every task that is not done: what still runs is fenced off, and told when it next

@@ -15,6 +15,7 @@
 
 pub mod assembly;
 pub mod decision;
+mod engines;
 mod look;
 mod orchestrator;
 pub mod pipeline;
@@ -22,5 +23,6 @@ mod relay;
 mod upkeep;
 mod webhooks;
 
+pub use engines::{ENGINES_KNOWN, read_engines};
 pub use orchestrator::{Orchestrator, OrchestratorError, Settings};
 pub use webhooks::WebhookSettings;

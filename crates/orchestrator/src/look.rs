@@ -20,7 +20,8 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     Orchestrator, OrchestratorError,
     assembly::{Heard, assemble},
-    decision::{Decision, decide},
+    decision::{Decision, decide, is_unserved},
+    engines::read_engines,
     pipeline::Pipeline,
 };
 
@@ -81,12 +82,20 @@ impl Orchestrator {
     /// # Errors
     /// Of the store, the artifacts or the broker. Nothing is half done.
     pub async fn look(&self, id: &JobId) -> Result<(), OrchestratorError> {
-        let pipeline = Pipeline::new(self.engines.now());
+        let mut pipeline = Pipeline::new(self.engines.now());
         for _ in 0..MOST_WRITES {
             let Some((job, tasks)) = self.store.load(id).await? else { return Ok(()) };
             if job.status.is_terminal() {
                 // Its artifacts may be gone. Who cancelled it, where nothing ran, has left the rest to us.
                 return self.close(&job).await;
+            }
+            // The gateway, or another orchestrator, knew an engine for it: one that was announced since this process looked.
+            let is_unknown = || {
+                pipeline.plan(&job.parameters, None).is_err() || tasks.iter().any(|task| is_unserved(task, &pipeline))
+            };
+            if !self.settings.alone && is_unknown() {
+                read_engines(&self.store, &self.engines).await?;
+                pipeline = Pipeline::new(self.engines.now());
             }
             match self.step(&job, &tasks, &pipeline).await {
                 Ok(true) => return Ok(()),
@@ -155,6 +164,9 @@ impl Orchestrator {
         // Engines have it now, and what they come to is looked at when they say so.
         let is_at_rest = ended.is_some() || !scheduled.is_empty();
         let applied = self.store.apply(&job.id, job.version, &changes).await?;
+        if !applied {
+            scheduled.iter().chain([&handle]).for_each(supersede);
+        }
         drop(scheduled);
         if applied {
             self.broker.notify(&job_topic(&job.id)).await?;
@@ -173,6 +185,12 @@ impl Orchestrator {
         for change in changes {
             match change {
                 Change::Insert(task) => names.push(named(&task.id, &task.stage, &task.engine_id)),
+                Change::Assign { task, engine_id } => {
+                    names
+                        .iter_mut()
+                        .filter(|(id, ..)| id == task)
+                        .for_each(|(.., engine)| engine.clone_from(engine_id));
+                }
                 Change::Ready { task, traceparent, .. } => {
                     let span = self.span(job, span::SCHEDULE_TASK, StepKind::Producer, &handle.context());
                     span.label(key::TASK_ID, task.as_str());
@@ -201,6 +219,11 @@ impl Orchestrator {
         let result = format!("{}/transcript.json", job_folder(&job.id));
         let json = serde_json::to_vec(&transcript).map_err(|error| bad_result("transcript", &error))?;
         self.artifacts.put(&result, json).await?;
+        // Another look may be as far as this one. Told apart before the spans end: only one completes the job.
+        if self.store.job(&job.tenant, &job.id).await?.is_none_or(|now| now.version != job.version) {
+            [&assembling, &handle].into_iter().for_each(supersede);
+            return Ok(false);
+        }
         drop(assembling);
 
         let mark = self.span(job, span::MARK_JOB_COMPLETED, StepKind::Internal, &handle.context());
@@ -210,6 +233,9 @@ impl Orchestrator {
             Change::Expires(expiry(job)),
         ];
         let applied = self.store.apply(&job.id, job.version, &changes).await?;
+        if !applied {
+            [&mark, &handle].into_iter().for_each(supersede);
+        }
         drop(mark);
         if applied {
             self.broker.notify(&job_topic(&job.id)).await?;
@@ -293,6 +319,11 @@ impl Orchestrator {
         span.label(key::REQUEST_ID, job.request_id.as_str());
         span
     }
+}
+
+/// Marks a span whose work came to nothing: somebody else changed the job first.
+fn supersede(span: &Span) {
+    span.label(key::OUTCOME, "superseded");
 }
 
 /// Whether what is to be done depends on what its stages came to. A job that only ends must not wait for artifacts, which may be

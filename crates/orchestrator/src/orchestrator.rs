@@ -1,6 +1,9 @@
 //! The tasks of an orchestrator, and what they share.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 
 use dalston_broker::{Broker, BrokerError};
 use dalston_egress::Client;
@@ -25,6 +28,8 @@ pub struct Settings {
     pub reconcile: Duration,
     /// How often expired jobs are removed: a minute.
     pub sweep: Duration,
+    /// How often artifacts are looked for that belong to no job: six hours.
+    pub tidy: Duration,
     /// No other process runs tasks of this store: what runs when this one starts has lost its runner.
     pub alone: bool,
 }
@@ -37,6 +42,7 @@ impl Default for Settings {
             idle: Duration::from_secs(30),
             reconcile: Duration::from_secs(10),
             sweep: Duration::from_secs(60),
+            tidy: Duration::from_secs(6 * 3600),
             alone: false,
         }
     }
@@ -66,6 +72,18 @@ impl OrchestratorError {
     pub(crate) fn is_for_good(&self) -> bool {
         matches!(self, Self::BadResult { .. } | Self::Store(StoreError::NoArtifact { .. }))
     }
+
+    /// Whether what failed for one job would fail for the next one, too.
+    pub(crate) fn concerns_all(&self) -> bool {
+        use StoreError::{Full, NoBucket, Unavailable, Unreachable};
+        let of_store =
+            |error: &StoreError| matches!(error, Full { .. } | NoBucket { .. } | Unavailable(_) | Unreachable { .. });
+        match self {
+            Self::Store(error) => of_store(error),
+            Self::Broker(_) => true,
+            Self::BadResult { .. } => false,
+        }
+    }
 }
 
 /// Sees every job through. Cheap to clone.
@@ -78,6 +96,8 @@ pub struct Orchestrator {
     pub(crate) tracers: Tracers,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) settings: Settings,
+    /// The relay was refused for want of room when it last had something to publish.
+    pub(crate) broker_is_full: Arc<AtomicBool>,
     /// How webhooks are told, if they are.
     pub(crate) webhooks: Option<(Client, Arc<WebhookSettings>)>,
 }
@@ -93,7 +113,8 @@ impl Orchestrator {
         metrics: Arc<Metrics>,
         settings: Settings,
     ) -> Self {
-        Self { store, artifacts, broker, engines: engines.into(), tracers, metrics, settings, webhooks: None }
+        let (engines, broker_is_full) = (engines.into(), Arc::default());
+        Self { store, artifacts, broker, engines, tracers, metrics, settings, broker_is_full, webhooks: None }
     }
 
     /// Tells webhooks of jobs' ends.
@@ -111,6 +132,7 @@ impl Orchestrator {
         }
         tasks.spawn(self.clone().reconcile(shutdown.clone()));
         tasks.spawn(self.clone().sweep(shutdown.clone()));
+        tasks.spawn(self.clone().tidy(shutdown.clone()));
         if let Some((client, settings)) = self.webhooks.clone() {
             tasks.spawn(self.clone().tell_webhooks(client, settings, shutdown.clone()));
         }

@@ -1,8 +1,13 @@
 //! The outbox's relay: what a transaction wanted to be said is said once it is committed, at least once.
+//!
+//! What a full broker refuses waits in the outbox, and what is behind it goes on.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::Ordering,
+    time::{Duration, SystemTime},
+};
 
-use dalston_protocol::JobId;
+use dalston_broker::BrokerError;
 use dalston_store::jobs::{JOB_QUEUE, OutboxRow, Outgoing};
 use tokio_util::sync::CancellationToken;
 
@@ -12,6 +17,8 @@ use crate::{Orchestrator, OrchestratorError};
 const BATCH: u32 = 256;
 /// How long a quiet outbox is left alone: another process may write into it, and retries become due.
 const POLL: Duration = Duration::from_secs(1);
+/// How long a message waits that the broker had no room for.
+const REFUSED: Duration = Duration::from_secs(5);
 
 impl Orchestrator {
     pub(crate) async fn relay(self, shutdown: CancellationToken) {
@@ -20,7 +27,7 @@ impl Orchestrator {
             // Seen before it is read, so that nothing that is written meanwhile is missed.
             changed.mark_unchanged();
             let pause = match self.relay_batch().await {
-                Ok(sent) if sent == BATCH as usize => continue,
+                Ok(taken) if taken == BATCH as usize => continue,
                 Ok(_) => false,
                 Err(error) => {
                     tracing::warn!(%error, "the outbox cannot be passed on now");
@@ -37,11 +44,13 @@ impl Orchestrator {
 
     async fn relay_batch(&self) -> Result<usize, OrchestratorError> {
         let rows = self.store.outbox(BATCH).await?;
-        let mut sent = Vec::with_capacity(rows.len());
+        let taken = rows.len();
+        let (mut sent, mut refused) = (Vec::with_capacity(taken), Vec::new());
         let mut failure = None;
         for OutboxRow { seq, message } in rows {
             match self.publish(&message).await {
                 Ok(()) => sent.push(seq),
+                Err(BrokerError::Full { .. }) => refused.push(seq),
                 Err(error) => {
                     failure = Some(error);
                     break;
@@ -51,17 +60,21 @@ impl Orchestrator {
         if !sent.is_empty() {
             self.store.outbox_sent(&sent).await?;
         }
-        failure.map_or(Ok(sent.len()), Err)
-    }
-
-    async fn publish(&self, message: &Outgoing) -> Result<(), OrchestratorError> {
-        match message {
-            Outgoing::Job(id) => self.ask_for_look(id).await,
-            Outgoing::Task { task, queue, .. } => Ok(self.broker.publish(queue, task.to_string()).await?),
+        if !refused.is_empty() {
+            tracing::warn!(messages = refused.len(), "the broker is full, messages wait in the outbox");
+            self.store.outbox_later(&refused, SystemTime::now() + REFUSED).await?;
         }
+        if taken > 0 {
+            self.broker_is_full.store(!refused.is_empty(), Ordering::Relaxed);
+        }
+        // With no room for any of them there is none for the next ones.
+        failure.map_or(Ok(if sent.is_empty() { 0 } else { taken }), |error| Err(error.into()))
     }
 
-    pub(crate) async fn ask_for_look(&self, id: &JobId) -> Result<(), OrchestratorError> {
-        Ok(self.broker.publish(JOB_QUEUE, id.to_string()).await?)
+    async fn publish(&self, message: &Outgoing) -> Result<(), BrokerError> {
+        match message {
+            Outgoing::Job(id) => self.broker.publish(JOB_QUEUE, id.to_string()).await,
+            Outgoing::Task { task, queue, .. } => self.broker.publish(queue, task.to_string()).await,
+        }
     }
 }

@@ -161,6 +161,7 @@ impl Kept {
                 }
                 self.set_task(&task, TaskStatus::Ready);
             }
+            Change::Assign { task, engine_id } => self.task(&task).engine_id = engine_id,
             Change::Task { task, status, .. } => self.set_task(&task, status),
             Change::Job { status, error } => {
                 assert_eq!(status == JobStatus::Failed, error.is_some());
@@ -316,6 +317,54 @@ fn each_channel_is_transcribed_by_itself_once_their_number_is_known() {
     kept.settle();
     assert_eq!(kept.tasks.len(), 1);
     assert_eq!(nodes(&mut kept), ["prepare<", "transcribe-0<prepare", "transcribe-1<prepare"]);
+}
+
+/// A job in the middle, whose server was started again without the engine that was to transcribe it.
+fn left_by_its_engine(status: TaskStatus, others: Vec<EngineInfo>) -> Kept {
+    let mut kept = Kept::new(JobParameters::default(), 1, true);
+    kept.settle();
+    if status == TaskStatus::Ready {
+        kept.happen(&Event::Done(Index::default_first()));
+        kept.settle();
+    }
+    let transcribe = kept.tasks.iter().find(|task| task.node == "transcribe").expect("it was planned");
+    assert_eq!((transcribe.status, transcribe.engine_id.as_str()), (status, "ear"));
+    kept.pipeline = Pipeline::new([vec![EngineInfo::new("prepare", Stage::PREPARE)], others].concat());
+    kept
+}
+
+#[test]
+fn what_waits_for_an_engine_that_is_gone_goes_to_another() {
+    for status in [TaskStatus::Pending, TaskStatus::Ready] {
+        let mut kept = left_by_its_engine(status, vec![EngineInfo::new("other", Stage::TRANSCRIBE)]);
+        kept.settle();
+        let transcribe = kept.tasks.iter().find(|task| task.node == "transcribe").expect("it is there");
+        assert_eq!((transcribe.status, transcribe.engine_id.as_str()), (status, "other"));
+        assert_eq!(nodes(&mut kept), ["prepare<", "transcribe<prepare"], "and comes to its end");
+    }
+}
+
+#[test]
+fn what_waits_for_an_engine_that_is_gone_fails_if_no_other_fits() {
+    for status in [TaskStatus::Pending, TaskStatus::Ready] {
+        let mut kept = left_by_its_engine(status, Vec::new());
+        kept.settle();
+        assert_eq!(kept.job.status, JobStatus::Failed);
+    }
+}
+
+#[test]
+fn a_job_is_not_cancelled_while_a_task_of_it_runs() {
+    let mut kept = Kept::new(JobParameters::default(), 1, true);
+    kept.settle();
+    let prepare = kept.tasks[0].id.clone();
+    kept.set_task(&prepare, TaskStatus::Running);
+    kept.happen(&Event::Cancelled);
+    kept.settle();
+    assert_eq!(kept.job.status, JobStatus::Cancelling);
+    kept.set_task(&prepare, TaskStatus::Cancelled);
+    kept.settle();
+    assert_eq!(kept.job.status, JobStatus::Cancelled);
 }
 
 #[test]

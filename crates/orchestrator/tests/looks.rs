@@ -11,7 +11,9 @@ use dalston_protocol::{
     JobId, RequestId, TaskId,
     job::{JobParameters, JobStatus},
 };
-use dalston_store::{Artifacts, Created, JobRecord, JobStore, NewJob, Source, Started, TaskOutputFile, TaskRecord};
+use dalston_store::{
+    Artifacts, Created, JobRecord, JobStore, NewJob, Source, Started, TaskFailure, TaskOutputFile, TaskRecord,
+};
 use dalston_telemetry::{Metrics, Tracers};
 use tempfile::TempDir;
 
@@ -92,9 +94,13 @@ impl World {
 #[tokio::test]
 async fn a_job_that_is_cancelled_ends_without_the_results_that_were_lost() {
     let world = World::new().await;
-    let (id, _, key) = world.transcribing().await;
+    let (id, transcribe, key) = world.transcribing().await;
     assert_eq!(world.store.cancel(TENANT, &id).await.unwrap(), Some(JobStatus::Cancelling));
     assert_eq!(world.artifacts.remove(&key).await.unwrap(), 1);
+    world.orchestrator.look(&id).await.unwrap();
+    assert_eq!(world.job(&id).await.status, JobStatus::Cancelling, "its engine has not stopped");
+    let stopped = TaskFailure { code: "cancelled".into(), message: "it was".into(), retryable: false };
+    assert!(world.store.fail(&transcribe.id, transcribe.attempt, &stopped).await.unwrap());
     world.orchestrator.look(&id).await.unwrap();
     assert_eq!(world.job(&id).await.status, JobStatus::Cancelled);
 }

@@ -38,6 +38,7 @@ mod outbox;
 mod owning;
 #[cfg(test)]
 mod plans;
+mod putting_off;
 mod query;
 mod reading;
 mod record;
@@ -53,6 +54,7 @@ pub use heartbeat::Standing;
 pub use keys::{KeyHash, KeyRecord, KeyStore, MAX_KEYS, NewKeyRecord};
 pub use outbox::{JOB_QUEUE, OutboxRow, Outgoing, engine_queue, job_topic};
 pub use owning::Deleted;
+pub use putting_off::PutOff;
 pub use reading::{DeadTask, JobPage, ListQuery, MAX_PAGE};
 pub use record::{Created, Idempotency, JobRecord, NewJob, NewTask, Source, TaskRecord};
 pub use webhooks::{MAX_WEBHOOKS, NewWebhook, SigningSecret, WebhookRecord};

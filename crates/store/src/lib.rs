@@ -70,8 +70,8 @@ pub use error::{Cause, StoreError};
 pub use jobs::{
     AnnouncedEngine, Change, Created, DeadTask, Deleted, Delivery, Idempotency, JOB_QUEUE, JobPage, JobRecord,
     JobStore, KeyHash, KeyRecord, KeyStore, ListQuery, MAX_KEYS, MAX_WEBHOOKS, NewJob, NewKeyRecord, NewTask,
-    NewWebhook, OutboxRow, Outgoing, Settled, SigningSecret, Source, Standing, Started, TaskFailure, TaskRecord, Told,
-    WebhookRecord, Work, engine_queue, job_topic,
+    NewWebhook, OutboxRow, Outgoing, PutOff, Settled, SigningSecret, Source, Standing, Started, TaskFailure,
+    TaskRecord, Told, WebhookRecord, Work, engine_queue, job_topic,
 };
 pub use location::Location;
 pub use recording::Recording;

@@ -1,12 +1,10 @@
 //! How the parts of a server know which engines there are, where those run in other processes: who runs them says so in the
 //! store every few seconds, who plans with them reads it.
-//!
-//! An engine that died stays known for a while. Its jobs wait in its queue until it is back, as they do while it restarts;
-//! only one that nobody has run for an hour is no longer planned with.
 
 use std::time::{Duration, SystemTime};
 
 use dalston_engine_sdk::batch::{Catalogue, EngineInfo};
+use dalston_orchestrator::{ENGINES_KNOWN, read_engines};
 use dalston_protocol::WorkerId;
 use dalston_store::{AnnouncedEngine, JobStore, StoreError};
 use tokio::time::{Interval, MissedTickBehavior, interval};
@@ -14,8 +12,6 @@ use tokio_util::sync::CancellationToken;
 
 /// How often engines are announced, and announcements read.
 const EVERY: Duration = Duration::from_secs(3);
-/// How long an engine is known that is not announced any more.
-const KNOWN: Duration = Duration::from_secs(3600);
 
 /// Tells which engines this process runs.
 pub struct Announcer {
@@ -35,7 +31,7 @@ impl Announcer {
     /// # Errors
     /// When the database fails.
     pub async fn tell(&self, store: &JobStore) -> Result<(), StoreError> {
-        store.announce(self.runner.as_str(), &self.engines, SystemTime::now() - KNOWN).await
+        store.announce(self.runner.as_str(), &self.engines, SystemTime::now() - ENGINES_KNOWN).await
     }
 
     /// Tells it until it is told to stop.
@@ -64,10 +60,8 @@ pub async fn follow(store: JobStore, catalogue: Catalogue, stop: CancellationTok
 /// # Errors
 /// When the database fails; the catalogue stays as it was.
 pub async fn read(store: &JobStore, catalogue: &Catalogue) -> Result<(), StoreError> {
-    let announced = store.announced(SystemTime::now() - KNOWN).await?;
-    let engines: Vec<EngineInfo> = announced.iter().filter_map(understood).collect();
-    let ids: Vec<String> = engines.iter().map(|engine| engine.engine_id.clone()).collect();
-    if catalogue.replace(engines) {
+    if read_engines(store, catalogue).await? {
+        let ids: Vec<String> = catalogue.now().iter().map(|engine| engine.engine_id.clone()).collect();
         tracing::info!(engines = ids.join(","), "the engines for jobs are others now");
     }
     Ok(())
@@ -95,10 +89,4 @@ impl Turns {
 fn announcement(engine: &EngineInfo) -> AnnouncedEngine {
     let info = serde_json::to_string(engine).expect("what an engine is, is plain data");
     AnnouncedEngine { engine_id: engine.engine_id.clone(), info }
-}
-
-/// An engine of a later release may say what this one does not understand; it is left to those who do.
-fn understood(engine: &AnnouncedEngine) -> Option<EngineInfo> {
-    let read = serde_json::from_str(&engine.info);
-    read.inspect_err(|error| tracing::warn!(%error, engine_id = engine.engine_id, "an engine is not understood")).ok()
 }

@@ -6,6 +6,11 @@
 //! Two counters end a task that cannot be done. `failures` counts what runners reported, up to the task's `max_attempts`,
 //! with a delay before the next try. `crashes` counts the beginnings that found the task still running, since whoever had
 //! it then is gone without a word; beyond [`MAX_CRASHES`] the task itself is taken for what kills them.
+//!
+//! A process that dies takes all its tasks with it, and one at most has killed it. So a task that lost a few runners is a
+//! suspect, and of suspects one runs at a time: what kills its runner is soon the only one that loses any, and what only ran
+//! beside it ends well. Somebody who restarts a server the hard way is told apart by number alone, which is why that is
+//! not small.
 
 use std::time::Duration;
 
@@ -23,7 +28,16 @@ use super::{
 use crate::StoreError;
 
 /// How often a task may lose its runner and be begun again.
-pub const MAX_CRASHES: u32 = 3;
+pub const MAX_CRASHES: u32 = 10;
+/// How many lost runners make it a suspect. The index `tasks_suspected` has this number, too.
+const SUSPECT: u32 = 3;
+/// How long a suspect waits before it is looked whether the one that runs is done.
+const SUSPECT_DELAY: Duration = Duration::from_secs(2);
+/// A suspect that was not heard of for so long does not keep others waiting: its runner is gone.
+const QUIET: Duration = Duration::from_secs(30);
+/// By `tasks_suspected`.
+pub(super) const OTHER_SUSPECT: &str =
+    "SELECT id FROM tasks WHERE status = 'running' AND crashes >= 3 AND seen_at > $2 AND id <> $1 LIMIT 1";
 
 /// The delay before the second attempt; it doubles with each failure …
 const FIRST_DELAY: Duration = Duration::from_secs(2);
@@ -38,7 +52,8 @@ pub enum Started {
     Run(Work),
     /// It lost its runner too often, and has failed for that.
     Poisoned,
-    /// It is done, cancelled, not yet to be done, gone, or in the hands of another.
+    /// It is done, cancelled, not yet to be done, gone, or in the hands of another. It may also have to wait for another
+    /// suspect, and comes again by itself.
     Stale,
 }
 
@@ -106,6 +121,13 @@ impl JobStore {
             edit.publish_job(&job.id).await?;
             edit.finish().await?;
             return Ok(Started::Poisoned);
+        }
+        if task.crashes >= SUSPECT && edit.another_suspect_runs(&task).await? {
+            let due_at = edit.now.saturating_add(millis(SUSPECT_DELAY));
+            edit.take_back(&task, due_at).await?;
+            edit.publish_task(&job, &task, due_at).await?;
+            edit.finish().await?;
+            return Ok(Started::Stale);
         }
         edit.start(&mut task, &mut job, runner, open).await?;
         let mut dependencies = Vec::new();
@@ -200,7 +222,7 @@ impl Edit<'_> {
         Ok(())
     }
 
-    async fn retry(
+    pub(super) async fn retry(
         &mut self,
         task: &TaskRecord,
         failures: u32,
@@ -225,6 +247,12 @@ impl Edit<'_> {
         self.run(query.bind(task.id.as_str()).bind(i64::from(task.crashes))).await?;
         self.end(task, TaskStatus::Failed, Some(&error)).await?;
         Ok(true)
+    }
+
+    /// Two that look at the same moment may both find none: then two run at once for once.
+    async fn another_suspect_runs(&mut self, task: &TaskRecord) -> Result<bool, StoreError> {
+        let query = statement(OTHER_SUSPECT).bind(task.id.as_str()).bind(self.now.saturating_sub(millis(QUIET)));
+        Ok(query.fetch_optional(&mut self.transaction).await?.is_some())
     }
 
     async fn count_failures(&mut self, task: &TaskRecord, failures: u32) -> Result<(), StoreError> {

@@ -29,6 +29,13 @@ pub enum Change {
         /// The span that made it ready, when tracing is on.
         traceparent: Option<String>,
     },
+    /// Another engine is to do a task that waits: nobody has the one it was for.
+    Assign {
+        /// The task.
+        task: TaskId,
+        /// Who does it now.
+        engine_id: String,
+    },
     /// The task stands here now. That it runs or is completed is for its runner to say, that it is ready for
     /// [`Ready`](Self::Ready).
     Task {
@@ -89,6 +96,7 @@ impl Edit<'_> {
             Change::Ready { task, deadline, traceparent } => {
                 self.make_ready(job, task, *deadline, traceparent.as_ref()).await
             }
+            Change::Assign { task, engine_id } => self.assign(job, task, engine_id).await,
             Change::Task { task, status, error } => self.move_task(job, task, *status, error.as_ref()).await,
             Change::Job { status, error } => self.move_job(job, *status, error.as_ref()).await,
             Change::Prepared { duration } => {
@@ -152,6 +160,21 @@ impl Edit<'_> {
         self.publish_task(job, &task, self.now).await
     }
 
+    async fn assign(&mut self, job: &JobRecord, id: &TaskId, engine_id: &str) -> Result<(), StoreError> {
+        let task = self.task_of(job, id).await?;
+        if !matches!(task.status, TaskStatus::Pending | TaskStatus::Ready) {
+            return Err(StoreError::transition(id, task.status, "a task of another engine"));
+        }
+        let query = statement("UPDATE tasks SET engine_id = $2 WHERE id = $1");
+        self.run(query.bind(id.as_str()).bind(engine_id)).await?;
+        if task.status == TaskStatus::Pending {
+            return Ok(());
+        }
+        // One that waits for its next attempt goes on waiting.
+        let due_at = task.ready_at.map_or(self.now, to_millis).max(self.now);
+        self.publish_task(job, &TaskRecord { engine_id: engine_id.to_owned(), ..task }, due_at).await
+    }
+
     async fn move_task(
         &mut self,
         job: &JobRecord,
@@ -175,12 +198,16 @@ impl Edit<'_> {
         id: &TaskId,
         status: TaskStatus,
     ) -> Result<TaskRecord, StoreError> {
-        let task = self.task(&job.id, id).await?;
-        let task = task.ok_or_else(|| StoreError::NoSuchTask { job: job.id.clone(), task: id.clone() })?;
+        let task = self.task_of(job, id).await?;
         if !task.status.may_become(status) {
             return Err(StoreError::transition(id, task.status, status));
         }
         Ok(task)
+    }
+
+    async fn task_of(&mut self, job: &JobRecord, id: &TaskId) -> Result<TaskRecord, StoreError> {
+        let task = self.task(&job.id, id).await?;
+        task.ok_or_else(|| StoreError::NoSuchTask { job: job.id.clone(), task: id.clone() })
     }
 
     async fn move_job(

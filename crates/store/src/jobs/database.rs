@@ -39,6 +39,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("keys", include_str!("0003_keys.sql")),
     ("attempts", include_str!("0004_attempts.sql")),
     ("engines", include_str!("0005_engines.sql")),
+    ("setbacks", include_str!("0006_setbacks.sql")),
 ];
 
 #[derive(Debug, Clone)]

@@ -13,6 +13,7 @@ use dalston_protocol::{
 use super::{
     JobStore, TaskRecord,
     edit::Edit,
+    engine_queue,
     query::statement,
     row::{self, Row, task_columns, to_millis},
 };
@@ -77,62 +78,86 @@ impl JobStore {
     }
 
     /// Gives a task back that its runner cannot go on with, through no fault of the task: it waits again, and counts
-    /// neither as failed nor as crashed. Its message is the caller's to release. `false`: the task is not the caller's any more.
+    /// neither as failed nor as crashed. Its message is the caller's to release. In a job that is being cancelled it ends.
+    /// `false`: the task is not the caller's any more.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn give_back(&self, task: &TaskId, attempt: u32) -> Result<bool, StoreError> {
         let mut edit = Edit::begin(self).await?;
-        let Some((task, _)) = edit.attempt(task, attempt).await? else { return Ok(false) };
-        edit.take_back(&task).await?;
+        let Some((task, job)) = edit.attempt(task, attempt).await? else { return Ok(false) };
+        if job.status == JobStatus::Cancelling {
+            edit.end(&task, TaskStatus::Cancelled, None).await?;
+            edit.publish_job(&job.id).await?;
+        } else {
+            edit.take_back(&task, edit.now).await?;
+        }
         edit.finish().await?;
         Ok(true)
     }
 
-    /// Gives the tasks of a job out again: those that have waited since before `since`, and those whose runner has not been
-    /// heard of since then. For messages that were lost, and runners that were lost with their messages.
+    /// Gives the tasks of a job out again: those whose runner has not been heard of since `since`, and those that have waited
+    /// since before then and whose message is lost, as `is_lost` tells by the queue and by when the task was given out last.
+    /// For messages that were lost, and runners that were lost with their messages.
+    ///
+    /// Gives back the tasks that have lost too many runners, and have failed for that.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn dispatch_again(&self, job: &JobId, since: SystemTime) -> Result<(), StoreError> {
+    pub async fn dispatch_again(
+        &self,
+        job: &JobId,
+        since: SystemTime,
+        is_lost: impl Fn(&str, SystemTime) -> bool + Send + Sync,
+    ) -> Result<Vec<TaskRecord>, StoreError> {
         let mut edit = Edit::begin(self).await?;
-        let Some(job) = edit.job(job).await? else { return Ok(()) };
-        let quiet = edit.quiet_tasks(&job.id, to_millis(since)).await?;
-        for mut task in quiet {
+        let mut poisoned = Vec::new();
+        let Some(job) = edit.job(job).await? else { return Ok(poisoned) };
+        for (mut task, given_out) in edit.quiet_tasks(&job.id, to_millis(since)).await? {
             if job.status == JobStatus::Cancelling {
                 edit.end(&task, TaskStatus::Cancelled, None).await?;
-                continue;
-            }
-            if task.status == TaskStatus::Running {
+            } else if task.status == TaskStatus::Running {
                 task.crashes += 1;
                 if edit.is_poison(&task).await? {
-                    continue;
+                    poisoned.push(task);
+                } else {
+                    edit.take_back(&task, edit.now).await?;
+                    edit.publish_task(&job, &task, edit.now).await?;
                 }
-                edit.take_back(&task).await?;
+            } else if is_lost(&engine_queue(&task.engine_id), given_out) {
+                let query = statement("UPDATE tasks SET seen_at = $2 WHERE id = $1");
+                edit.run(query.bind(task.id.as_str()).bind(edit.now)).await?;
+                edit.publish_task(&job, &task, edit.now).await?;
             }
-            edit.publish_task(&job, &task, edit.now).await?;
         }
         edit.publish_job(&job.id).await?;
-        edit.finish().await
+        edit.finish().await?;
+        Ok(poisoned)
     }
 }
 
 impl Edit<'_> {
-    /// Tasks that wait, or run, and that nothing was heard of since then.
-    async fn quiet_tasks(&mut self, job: &JobId, since: i64) -> Result<Vec<TaskRecord>, StoreError> {
+    /// Tasks that wait, or run, and that nothing was heard of since then; and when they were heard of, or given out, last. Of
+    /// one that waits, `seen_at` is when it was given out again.
+    async fn quiet_tasks(&mut self, job: &JobId, since: i64) -> Result<Vec<(TaskRecord, SystemTime)>, StoreError> {
         let query = statement(concat!(
             "SELECT ",
             task_columns!(""),
-            " FROM tasks WHERE job_id = $1 AND ((status = 'ready' AND ready_at <= $2) \
-             OR (status = 'running' AND seen_at <= $2)) ORDER BY position"
+            ", seen_at FROM tasks WHERE job_id = $1 AND (seen_at IS NULL OR seen_at <= $2) \
+             AND ((status = 'ready' AND ready_at <= $2) OR status = 'running') ORDER BY position"
         ));
         let rows = query.bind(job.as_str()).bind(since).fetch_all(&mut self.transaction).await?;
-        rows.iter().map(row::task).collect()
+        let heard_of = |row| {
+            let task = row::task(row)?;
+            let last = Row(row).time("seen_at")?.max(task.ready_at);
+            Ok((task, last.unwrap_or(SystemTime::UNIX_EPOCH)))
+        };
+        rows.iter().map(heard_of).collect()
     }
 
     /// Has a task wait again that its runner does not go on with.
-    async fn take_back(&mut self, task: &TaskRecord) -> Result<(), StoreError> {
+    pub(super) async fn take_back(&mut self, task: &TaskRecord, ready_at: i64) -> Result<(), StoreError> {
         let query = statement("UPDATE tasks SET status = 'ready', crashes = $2, ready_at = $3 WHERE id = $1");
-        self.run(query.bind(task.id.as_str()).bind(i64::from(task.crashes)).bind(self.now)).await
+        self.run(query.bind(task.id.as_str()).bind(i64::from(task.crashes)).bind(ready_at)).await
     }
 }

@@ -3,13 +3,15 @@
 //! A message stands here from the very transaction that decided it until [`outbox_sent`](JobStore::outbox_sent): whatever
 //! dies in between, it is published, and perhaps twice.
 
+use std::time::SystemTime;
+
 use dalston_protocol::{JobId, TaskId};
 use serde::{Deserialize, Serialize};
 
 use super::{
     JobStore,
     query::{statement, statement_of},
-    row::{Row, now},
+    row::{Row, now, to_millis},
 };
 use crate::StoreError;
 
@@ -88,6 +90,20 @@ impl JobStore {
             let query = statement_of(format!("DELETE FROM outbox WHERE seq IN ({list})"));
             // A text of its own each time: nothing to be kept prepared.
             query.execute(&mut transaction).await?;
+        }
+        Ok(transaction.commit().await?)
+    }
+
+    /// Has messages wait until then that could not be published now: those behind them come first.
+    ///
+    /// # Errors
+    /// When the database fails. They are still due.
+    pub async fn outbox_later(&self, seqs: &[i64], due: SystemTime) -> Result<(), StoreError> {
+        let mut transaction = self.database.begin().await?;
+        for seqs in seqs.chunks(MAX_ROWS as usize) {
+            let list = seqs.iter().map(i64::to_string).collect::<Vec<_>>().join(", ");
+            let query = statement_of(format!("UPDATE outbox SET due_at = $1 WHERE seq IN ({list})"));
+            query.bind(to_millis(due)).execute(&mut transaction).await?;
         }
         Ok(transaction.commit().await?)
     }

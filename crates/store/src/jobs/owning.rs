@@ -3,6 +3,7 @@
 use dalston_protocol::{
     JobId,
     job::{JobStatus, TaskStatus},
+    realtime::Retention,
 };
 
 use super::{JobStore, edit::Edit, query::statement, row::Row};
@@ -74,23 +75,25 @@ impl JobStore {
     }
 
     /// Has another try at a job that failed: its failed tasks are given out again with all their attempts, and what was
-    /// cancelled for their sake waits again. `false`: there is none that failed.
+    /// cancelled for their sake waits again. `false`: there is none that failed, or it was not to be kept, so that its audio
+    /// was removed when it ended.
     ///
     /// # Errors
     /// As said.
     pub async fn replay(&self, tenant: &str, id: &JobId) -> Result<bool, StoreError> {
         let mut edit = Edit::begin(self).await?;
-        let Some(job) = edit.job_of(tenant, id).await?.filter(|job| job.status == JobStatus::Failed) else {
+        let Some(job) = edit.job_of(tenant, id).await? else { return Ok(false) };
+        if job.status != JobStatus::Failed || job.parameters.retention == Retention::None {
             return Ok(false);
-        };
+        }
         // `attempt` stays: a zombie of the first try must not take part in the second.
         let query = statement(
-            "UPDATE tasks SET status = 'ready', failures = 0, crashes = 0, progress = 0.0, ready_at = $2, \
+            "UPDATE tasks SET status = 'ready', failures = 0, crashes = 0, put_off = 0, progress = 0.0, ready_at = $2, \
              started_at = NULL, ended_at = NULL WHERE job_id = $1 AND status = 'failed'",
         );
         edit.run(query.bind(id.as_str()).bind(edit.now)).await?;
         let query = statement(
-            "UPDATE tasks SET status = 'pending', failures = 0, crashes = 0, progress = 0.0, ready_at = NULL, \
+            "UPDATE tasks SET status = 'pending', failures = 0, crashes = 0, put_off = 0, progress = 0.0, ready_at = NULL, \
              started_at = NULL, ended_at = NULL WHERE job_id = $1 AND status = 'cancelled'",
         );
         edit.run(query.bind(id.as_str())).await?;

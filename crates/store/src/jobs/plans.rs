@@ -2,6 +2,7 @@
 
 use super::{
     JobStore,
+    attempt::OTHER_SUSPECT,
     delivering::{ANY_DUE, NEWEST},
     keys,
     outbox::DUE,
@@ -14,7 +15,7 @@ use super::{
 async fn each_query_goes_by_its_index() {
     let folder = tempfile::tempdir().unwrap();
     let store = JobStore::open(&format!("sqlite:{}", folder.path().join("jobs.db").display())).await.unwrap();
-    let cases: [(&str, &[&str]); 14] = [
+    let cases: [(&str, &[&str]); 15] = [
         (JOB, &["SEARCH jobs USING INDEX sqlite_autoindex_jobs_1 (id=?)"]),
         (LIST, &["SEARCH jobs USING INDEX jobs_by_tenant (tenant=? AND (created_at,id)<(?,?))"]),
         (LIST_OF_STATUS, &["SEARCH jobs USING INDEX jobs_by_status (tenant=? AND status=? AND (created_at,id)<(?,?))"]),
@@ -30,6 +31,7 @@ async fn each_query_goes_by_its_index() {
         (TASKS_OF_JOB, &["SEARCH tasks USING INDEX tasks_by_job (job_id=?)"]),
         (OPEN, &["SEARCH jobs USING INDEX jobs_open (touched_at<?)"]),
         (EXPIRED, &["SEARCH jobs USING INDEX jobs_expiring (expires_at>? AND expires_at<?)"]),
+        (OTHER_SUSPECT, &["SEARCH tasks USING INDEX tasks_suspected (seen_at>?)"]),
         (DUE, &["SEARCH outbox USING INDEX outbox_due (due_at<?)"]),
         (webhooks::LIST, &["SEARCH webhooks USING INDEX webhooks_by_tenant (tenant=?)"]),
         (keys::USABLE, &["SCAN api_keys USING INDEX api_keys_usable"]),

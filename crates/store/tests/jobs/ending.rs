@@ -4,12 +4,13 @@ use std::time::{Duration, SystemTime};
 
 use dalston_protocol::{
     JobId,
-    job::{JobStatus, TaskStatus},
+    job::{JobError, JobParameters, JobStatus, TaskStatus},
+    realtime::Retention,
 };
-use dalston_store::{Change, Deleted, Outgoing, Standing, Started};
+use dalston_store::{Change, Deleted, NewJob, Outgoing, Standing, Started};
 
 use crate::{
-    fixture::{Fixture, REDELIVERED, RUNNER, TENANT, for_good, new_task, passing, ready},
+    fixture::{Fixture, REDELIVERED, RUNNER, TENANT, for_good, new_job, new_task, passing, ready},
     of_both_databases,
 };
 
@@ -21,6 +22,8 @@ of_both_databases!(
     cancelled_is_final,
     a_failed_job_is_replayed,
     only_a_failed_job_is_replayed,
+    a_job_whose_files_were_not_to_be_kept_is_not_replayed,
+    what_is_given_back_ends_once_cancelled,
     a_zombie_of_the_first_try_is_no_part_of_the_replay,
     only_what_has_ended_is_deleted,
     what_expired_is_told,
@@ -153,6 +156,26 @@ async fn only_a_failed_job_is_replayed(fixture: Fixture) {
     assert!(!fixture.store.replay(TENANT, &JobId::generate()).await.unwrap());
     assert!(fixture.store.replay(TENANT, &job).await.unwrap());
     assert!(!fixture.store.replay(TENANT, &job).await.unwrap());
+}
+
+async fn a_job_whose_files_were_not_to_be_kept_is_not_replayed(fixture: Fixture) {
+    let parameters = JobParameters { retention: Retention::None, ..JobParameters::default() };
+    let job = fixture.create(NewJob { parameters, ..new_job() }).await.id;
+    let error = JobError { code: "unsupported_audio".into(), message: "no sound in it".into(), stage: None };
+    fixture.apply(&job, &[Change::Job { status: JobStatus::Failed, error: Some(error.clone()) }]).await;
+    assert!(!fixture.store.replay(TENANT, &job).await.unwrap());
+    let kept = fixture.record(&job).await;
+    assert_eq!((kept.status, kept.error), (JobStatus::Failed, Some(error)), "what was wrong is still told");
+}
+
+async fn what_is_given_back_ends_once_cancelled(fixture: Fixture) {
+    let (job, task) = fixture.job_with_task().await;
+    fixture.start(&task).await;
+    fixture.store.cancel(TENANT, &job).await.unwrap();
+    fixture.published().await;
+    assert!(fixture.store.give_back(&task, 1).await.unwrap());
+    assert_eq!(fixture.task(&job, &task).await.status, TaskStatus::Cancelled);
+    assert_eq!(fixture.published().await, [Outgoing::Job(job)], "so that the job can end");
 }
 
 async fn a_zombie_of_the_first_try_is_no_part_of_the_replay(fixture: Fixture) {

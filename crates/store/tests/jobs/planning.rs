@@ -23,6 +23,7 @@ of_both_databases!(
     a_terminal_job_leaves_no_task_open,
     what_the_planner_learns_is_kept,
     tasks_of_other_jobs_are_out_of_reach,
+    what_waits_is_given_to_another_engine_and_what_runs_is_not,
 );
 
 async fn tasks_come_back_as_they_were_given_in_order(fixture: Fixture) {
@@ -172,4 +173,22 @@ async fn tasks_of_other_jobs_are_out_of_reach(fixture: Fixture) {
         let error = fixture.store.apply(&job.id, job.version, &change).await.unwrap_err();
         assert!(matches!(error, StoreError::NoSuchTask { .. }), "{error}");
     }
+}
+
+async fn what_waits_is_given_to_another_engine_and_what_runs_is_not(fixture: Fixture) {
+    let (job, tasks) = fixture.job_with(&["waits", "runs"]).await;
+    let later = new_task("later", &["waits"]);
+    let later_id = later.id.clone();
+    fixture.apply(&job, &[Change::Insert(later)]).await;
+    fixture.start(&tasks[1]).await;
+    fixture.published().await;
+    let assign = |task: &TaskId| Change::Assign { task: task.clone(), engine_id: "other".into() };
+    fixture.apply(&job, &[assign(&tasks[0]), assign(&later_id)]).await;
+    let published = fixture.published().await;
+    let [Outgoing::Task { task, queue, .. }] = &published[..] else { panic!("{published:?}") };
+    assert_eq!((task, queue.as_str()), (&tasks[0], "engine.other"), "what is not ready is not given out");
+    let version = fixture.record(&job).await.version;
+    assert!(fixture.store.apply(&job, version, &[assign(&tasks[1])]).await.is_err());
+    assert_eq!(fixture.start(&tasks[0]).await.task.engine_id, "other");
+    assert_eq!(fixture.task(&job, &later_id).await.engine_id, "other");
 }

@@ -9,7 +9,7 @@ use dalston_protocol::{
     TaskId,
     job::{JobStatus, TaskStatus},
 };
-use dalston_store::{Change, Outgoing, Standing, Started, TaskFailure, jobs::MAX_CRASHES};
+use dalston_store::{Change, Outgoing, PutOff, Standing, Started, TaskFailure, jobs::MAX_CRASHES};
 use futures_util::future::join_all;
 
 use crate::{
@@ -29,6 +29,11 @@ of_both_databases!(
     of_runners_at_once_the_last_has_the_task,
     crashes_are_counted_apart_from_failures,
     poison_fails_the_task,
+    ten_restarts_of_a_server_poison_no_task,
+    what_only_ran_beside_poison_ends_well,
+    what_waits_in_its_queue_is_not_given_out_again,
+    what_is_put_off_has_not_failed,
+    what_is_put_off_is_so_for_a_bounded_time,
     retries_are_bounded_and_delayed,
     what_would_fail_again_is_not_tried_again,
     progress_is_kept_and_keeps_the_job_from_being_taken_for_forgotten,
@@ -88,7 +93,7 @@ async fn what_was_not_heard_of_is_given_out_again(fixture: Fixture) {
     fixture.store.progress(&tasks[2], 1, 0.5).await.unwrap();
     fixture.published().await;
 
-    fixture.store.dispatch_again(&job, since).await.unwrap();
+    fixture.store.dispatch_again(&job, since, |_, _| true).await.unwrap();
     let published = fixture.published().await;
     let of_task = |message: &Outgoing| match message {
         Outgoing::Task { task, .. } => Some(task.clone()),
@@ -105,7 +110,7 @@ async fn what_was_not_heard_of_is_given_out_again(fixture: Fixture) {
 
     // A runner that is lost each time is no reason to go on for ever.
     for _ in 0..MAX_CRASHES {
-        fixture.store.dispatch_again(&job, SystemTime::now() + Duration::from_secs(1)).await.unwrap();
+        fixture.store.dispatch_again(&job, SystemTime::now() + Duration::from_secs(1), |_, _| true).await.unwrap();
         drop(fixture.store.start(&tasks[1], RUNNER, false).await.unwrap());
     }
     let kept = fixture.task(&job, &tasks[1]).await;
@@ -116,7 +121,7 @@ async fn what_was_not_heard_of_is_given_out_again(fixture: Fixture) {
     fixture.start(&task).await;
     fixture.store.cancel(TENANT, &job).await.unwrap();
     fixture.published().await;
-    fixture.store.dispatch_again(&job, SystemTime::now() + Duration::from_secs(1)).await.unwrap();
+    fixture.store.dispatch_again(&job, SystemTime::now() + Duration::from_secs(1), |_, _| true).await.unwrap();
     assert_eq!(fixture.task(&job, &task).await.status, TaskStatus::Cancelled);
     assert_eq!(fixture.published().await, [Outgoing::Job(job)]);
 }
@@ -126,7 +131,7 @@ async fn a_delayed_task_is_not_given_out_early(fixture: Fixture) {
     fixture.start(&task).await;
     fixture.store.fail(&task, 1, &passing()).await.unwrap();
     fixture.published().await;
-    fixture.store.dispatch_again(&job, SystemTime::now()).await.unwrap();
+    fixture.store.dispatch_again(&job, SystemTime::now(), |_, _| true).await.unwrap();
     assert_eq!(fixture.published().await, [Outgoing::Job(job)]);
 }
 
@@ -214,6 +219,105 @@ async fn poison_fails_the_task(fixture: Fixture) {
     assert_eq!(fixture.published().await, [Outgoing::Job(job)]);
     assert_eq!(fixture.store.start(&task, RUNNER, REDELIVERED).await.unwrap(), Started::Stale);
     assert!(!fixture.store.commit(&task, MAX_CRASHES + 1, "late").await.unwrap());
+}
+
+async fn ten_restarts_of_a_server_poison_no_task(fixture: Fixture) {
+    let (job, task) = fixture.job_with_task().await;
+    fixture.start(&task).await;
+    for restarts in 1..=10 {
+        assert_eq!(fixture.restart(&task).await.task.crashes, restarts);
+    }
+    assert!(fixture.store.commit(&task, 11, "out").await.unwrap());
+    assert_eq!(fixture.task(&job, &task).await.status, TaskStatus::Completed);
+}
+
+async fn what_only_ran_beside_poison_ends_well(fixture: Fixture) {
+    let (job, tasks) = fixture.job_with(&["poison", "innocent"]).await;
+    let (poison, innocent) = (&tasks[0], &tasks[1]);
+    fixture.start(innocent).await;
+    fixture.start(poison).await;
+    for _ in 0..2 {
+        fixture.restart(poison).await;
+        fixture.restart(innocent).await;
+    }
+    fixture.restart(poison).await;
+    // Both are suspects now. One runs, so the other waits, and comes again by itself.
+    fixture.published().await;
+    assert_eq!(fixture.store.start(innocent, RUNNER, REDELIVERED).await.unwrap(), Started::Stale);
+    assert_eq!(fixture.published().await, [], "in a moment");
+    fixture.pass_time().await;
+    assert!(matches!(&fixture.published().await[..], [Outgoing::Task { task, .. }] if task == innocent));
+    let mut deaths = 3;
+    while fixture.store.start(poison, RUNNER, REDELIVERED).await.unwrap() != Started::Poisoned {
+        assert_eq!(fixture.store.start(innocent, RUNNER, false).await.unwrap(), Started::Stale);
+        deaths += 1;
+    }
+    assert_eq!(deaths, MAX_CRASHES);
+    let heir = fixture.start(innocent).await.task;
+    assert_eq!(heir.crashes, 3, "as often as it ran beside it");
+    assert!(fixture.store.commit(innocent, heir.attempt, "out").await.unwrap());
+    assert_eq!(fixture.task(&job, poison).await.status, TaskStatus::Failed);
+}
+
+async fn what_waits_in_its_queue_is_not_given_out_again(fixture: Fixture) {
+    let (job, task) = fixture.job_with_task().await;
+    fixture.published().await;
+    let later = SystemTime::now() + Duration::from_secs(1);
+    let asked = |queue: &str, given_out: SystemTime| {
+        assert_eq!(queue, "engine.prepare-engine");
+        given_out < SystemTime::now() - Duration::from_secs(60)
+    };
+    for _ in 0..3 {
+        assert_eq!(fixture.store.dispatch_again(&job, later, asked).await.unwrap(), []);
+        assert_eq!(fixture.published().await, [Outgoing::Job(job.clone())]);
+    }
+    // Once it is given out again, that counts.
+    let since = SystemTime::now() - Duration::from_millis(1);
+    fixture.execute("UPDATE tasks SET ready_at = 0").await;
+    fixture.store.dispatch_again(&job, since, |_, given_out| given_out == SystemTime::UNIX_EPOCH).await.unwrap();
+    let published = fixture.published().await;
+    assert!(matches!(&published[0], Outgoing::Task { task: again, .. } if *again == task), "{published:?}");
+    fixture.store.dispatch_again(&job, since, |_, _| true).await.unwrap();
+    assert_eq!(fixture.published().await, [Outgoing::Job(job)]);
+}
+
+async fn what_is_put_off_has_not_failed(fixture: Fixture) {
+    let (job, task) = fixture.job_with_task().await;
+    fixture.published().await;
+    let full = TaskFailure { code: "storage_full".into(), message: "a disk is full".into(), retryable: true };
+    let mut shortest = Duration::from_secs(15);
+    for times in 1..=4 {
+        let attempt = fixture.start(&task).await.task.attempt;
+        assert_eq!(attempt, times);
+        let before = SystemTime::now();
+        assert_eq!(fixture.store.put_off(&task, attempt, &full).await.unwrap(), PutOff::Yes);
+        assert_eq!(fixture.store.put_off(&task, attempt, &full).await.unwrap(), PutOff::Lost);
+        let kept = fixture.task(&job, &task).await;
+        assert_eq!((kept.status, kept.failures, kept.crashes), (TaskStatus::Ready, 0, 0));
+        assert_eq!(kept.error.unwrap().code, "storage_full");
+        let delay = kept.ready_at.unwrap().duration_since(before).unwrap() + Duration::from_millis(1);
+        assert!(delay >= shortest, "{delay:?} for the {times}th time");
+        shortest *= 2;
+        assert_eq!(fixture.published().await, [Outgoing::Job(job.clone())], "the task itself is not due");
+        fixture.pass_time().await;
+        assert!(matches!(&fixture.published().await[..], [Outgoing::Task { task: due, .. }] if *due == task));
+    }
+    let attempt = fixture.start(&task).await.task.attempt;
+    assert!(fixture.store.commit(&task, attempt, "out").await.unwrap());
+}
+
+async fn what_is_put_off_is_so_for_a_bounded_time(fixture: Fixture) {
+    let (job, task) = fixture.job_with_task().await;
+    let attempt = fixture.start(&task).await.task.attempt;
+    fixture.execute("UPDATE tasks SET put_off = 60").await;
+    let before = fixture.store.load(&job).await.unwrap();
+    assert_eq!(fixture.store.put_off(&task, attempt, &passing()).await.unwrap(), PutOff::TooOften);
+    assert_eq!(fixture.store.load(&job).await.unwrap(), before, "it is for the caller to fail it");
+    assert!(fixture.store.fail(&task, attempt, &for_good()).await.unwrap());
+    fixture.set(&job, JobStatus::Failed).await;
+    assert!(fixture.store.replay(TENANT, &job).await.unwrap());
+    let again = fixture.start(&task).await.task.attempt;
+    assert_eq!(fixture.store.put_off(&task, again, &passing()).await.unwrap(), PutOff::Yes, "with all its patience");
 }
 
 async fn retries_are_bounded_and_delayed(fixture: Fixture) {

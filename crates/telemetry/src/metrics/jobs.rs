@@ -100,11 +100,17 @@ impl JobMetrics {
         self.task_wait.get_or_create(&StageLabels { stage: stage.into() }).observe(waited.as_secs_f64());
     }
 
-    /// An attempt at a task ended. `outcome` is a word of the program: `completed`, `retried`, `failed`, `cancelled`, `lost`.
+    /// An attempt at a task ended. `outcome` is a word of the program: `completed`, `retried`, `put_off`, `failed`, `cancelled`,
+    /// `lost`.
     pub fn task_ended(&self, stage: &str, outcome: &'static str, took: Duration) {
         let stage: Arc<str> = stage.into();
         self.task_duration.get_or_create(&StageLabels { stage: stage.clone() }).observe(took.as_secs_f64());
         self.tasks.get_or_create_owned(&TaskLabels { stage, outcome }).inc();
+    }
+
+    /// A task was given up that lost its runners too often: `poisoned` among the outcomes. No attempt ended with it.
+    pub fn task_poisoned(&self, stage: &str) {
+        self.tasks.get_or_create_owned(&TaskLabels { stage: stage.into(), outcome: "poisoned" }).inc();
     }
 
     /// An attempt to tell a webhook ended. `outcome` is a word of the program: `delivered`, `retried`, `dead`, `gone`.
