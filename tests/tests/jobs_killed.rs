@@ -261,13 +261,13 @@ fn killed_when_the_task_is_committed() {
 }
 
 #[test]
-fn a_job_survives_three_kills_is_given_up_at_the_fourth_and_can_be_tried_again() {
+fn a_job_survives_ten_kills_is_given_up_at_the_eleventh_and_can_be_tried_again() {
     let mut house = House::new("delay=200ms");
     let mut server = house.open();
     let form = &house.recordings.0[3].0;
     let id = form.submit(&server);
     house.accepted.insert(id.clone(), 3);
-    for crashes in 0..4 {
+    for crashes in 0..11 {
         server.until("an attempt", || {
             server.task(&id, "transcribe").is_some_and(|task| task["status"] == "running" && task["crashes"] == crashes)
         });

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use dalston_broker::{Claim, Delivery};
 use dalston_protocol::TaskId;
-use dalston_store::{Started, StoreError, TaskFailure, TaskRecord};
+use dalston_store::{PutOff, Started, StoreError, TaskFailure, TaskRecord};
 use dalston_telemetry::{Span, key};
 use tracing::Instrument;
 
@@ -63,6 +63,7 @@ impl Station {
                 self.run(attempt, &delivery.claim, slot).instrument(scope).await
             }
             Ok(Started::Poisoned) => {
+                self.metrics.jobs.task_poisoned(&self.info.stage.to_string());
                 tracing::error!(task_id = %task, "a task has killed its runners too often and is given up");
                 Message::Settled
             }
@@ -106,6 +107,7 @@ impl Station {
                 self.told(attempt, committed, "completed").await
             }
             Ended::Failed(failure) => self.fail(attempt, &failure).await,
+            Ended::Hindered(failure) => self.put_off(attempt, &failure).await,
             Ended::Stopped(Reason::Deadline) => {
                 let limit = attempt.task.deadline;
                 let message = format!("the task was not done within {limit:?}");
@@ -132,6 +134,24 @@ impl Station {
                 Message::Open
             }
         }
+    }
+
+    /// Has a task wait that could not be done here and now. One that waited for hours fails of it.
+    async fn put_off(&self, attempt: &Attempt, failure: &TaskFailure) -> Message {
+        tracing::error!(
+            event = "task_put_off",
+            code = failure.code,
+            attempt = attempt.task.attempt,
+            "a task waits: {}",
+            failure.message
+        );
+        attempt.process.fail("task_put_off", "the attempt could not be made");
+        let told = match self.store.put_off(&attempt.task.id, attempt.task.attempt, failure).await {
+            Ok(PutOff::TooOften) => return self.fail(attempt, failure).await,
+            Ok(told) => Ok(told == PutOff::Yes),
+            Err(error) => Err(error),
+        };
+        self.told(attempt, told, "put_off").await
     }
 
     async fn fail(&self, attempt: &Attempt, failure: &TaskFailure) -> Message {

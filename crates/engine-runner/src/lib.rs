@@ -40,6 +40,7 @@
 mod attempt;
 mod context;
 mod delivery;
+mod hindrance;
 mod inputs;
 mod keeping;
 mod outputs;

@@ -10,6 +10,7 @@ use tokio::time::sleep;
 use crate::{
     attempt::Attempt,
     context::Context,
+    hindrance::{Hindrance, is_full, of_io},
     outputs::NoOutput,
     scratch::Folder,
     slots::Slot,
@@ -28,6 +29,8 @@ pub(crate) enum Ended {
     Done { output: String },
     /// It failed.
     Failed(TaskFailure),
+    /// It could not be made, through no fault of the task: there is no room, or what keeps the artifacts does not answer.
+    Hindered(TaskFailure),
     /// It was asked to stop.
     Stopped(Reason),
 }
@@ -44,7 +47,10 @@ impl Station {
             }
             Err(error) => {
                 tracing::error!(%error, "no folder could be made for a task");
-                failed("no_scratch", "there is no room for the files of the task", true)
+                match of_io(&error) {
+                    Some(hindrance) => hindrance.into(),
+                    None => failed("no_scratch", "no folder could be made for the files of the task", true),
+                }
             }
         }
     }
@@ -56,6 +62,8 @@ impl Station {
         };
         match self.process(attempt, input, slot).await {
             Ok(output) => self.upload(attempt, &output, folder.work()).await,
+            // It is not for an engine to know of what its writing failed.
+            Err(Ended::Failed(failure)) if failure.retryable && is_full(folder.work()).await => Hindrance::Full.into(),
             Err(ended) => ended,
         }
     }
@@ -74,6 +82,9 @@ impl Station {
             .map_err(|error| {
                 step.in_scope(|| tracing::warn!(%error, "the inputs of a task could not be read"));
                 step.fail("input_unavailable", "the inputs could not be read");
+                if let Some(hindrance) = error.hindrance() {
+                    return hindrance.into();
+                }
                 failed("input_unavailable", "the inputs of the task could not be read", true)
             })
     }
@@ -151,6 +162,9 @@ impl Station {
             Err(error) => {
                 step.in_scope(|| tracing::warn!(%error, "the output of a task could not be kept"));
                 step.fail("output_not_kept", "the output could not be kept");
+                if let Some(hindrance) = error.hindrance() {
+                    return hindrance.into();
+                }
                 failed("output_not_kept", "the output of the task could not be kept", true)
             }
         }

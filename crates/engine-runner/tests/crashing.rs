@@ -216,7 +216,7 @@ async fn runners_may_die_at_any_moment() {
             write(input, ctx)
         })
     };
-    // A task may lose three runners before it counts as what kills them.
+    // As many as a task may lose before it is a suspect.
     for millis in [7, 61, 33] {
         let dying = world.run(engine());
         tokio::time::sleep(Duration::from_millis(millis)).await;

@@ -141,6 +141,23 @@ async fn a_cancelled_job_stops_its_engine() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_puts_a_task_off_and_is_no_failure_of_it() {
+    let world = World::new().await;
+    let running = world.run(Does::new("engine", |input, _| {
+        // Every write to it says that no space is left on the device: as for whoever looks whether there is any.
+        symlink("/dev/full", input.scratch.join(".room")).map_err(TaskError::failed)?;
+        Err(TaskError::failed("it could not be written"))
+    }));
+    let (job, id) = world.task_with(|task| task.max_attempts = 1).await;
+    let record = world.until(&job, &id, |task| task.error.is_some()).await;
+    assert_eq!((record.status, record.failures, record.crashes), (TaskStatus::Ready, 0, 0));
+    assert_eq!(error(&record), ("storage_full", "a disk of the server is full; the task waits for room"));
+    assert!(record.ready_at.expect("it waits") > std::time::SystemTime::now());
+    running.stop().await;
+    assert_eq!((world.attempts("put_off"), world.attempts("failed")), (1, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_engine_that_gives_up_without_being_asked_has_failed() {
     let world = World::new().await;
     let running = world.run(Does::new("engine", |_, _| Err(TaskError::Cancelled)));
