@@ -24,7 +24,7 @@ pub(crate) use self::progress::stages;
 pub use self::{args::TranscribeArgs, embedded::end_with_parent_if_asked};
 use self::{
     embedded::Embedded,
-    input::{Input, Inputs},
+    input::Inputs,
     output::Destination,
     progress::{Bar, Bars},
 };
