@@ -46,8 +46,14 @@ impl Engine for Nothing {
 
     fn process(&self, _: &TaskInput, _: &dyn TaskContext) -> Result<TaskOutput, TaskError> {
         if self.0 == Stage::PREPARE {
-            let prepared =
-                Prepared { duration: 1.0, channels: 1, sample_rate: 16_000, codec: "none".into(), loudness_db: None };
+            let prepared = Prepared {
+                duration: 1.0,
+                channels: 1,
+                sample_rate: 16_000,
+                codec: "none".into(),
+                loudness_db: None,
+                warnings: Vec::new(),
+            };
             return TaskOutput::of(&prepared);
         }
         TaskOutput::of(&Transcribed::default())
