@@ -18,10 +18,12 @@ fn a_wrong_configuration_is_reported_whole_before_a_port_is_bound() {
     let serve = serve.env("DALSTON_MAX_SESSIONS", "abc").env("DALSTON_BINT", "x").env("LOG_FORMAT", "xml");
     let ended = Ended::from(serve.output().unwrap());
     ended.failed_with(&[
-        "5 problems",
-        "--engine siri: expected pocketsphinx, remote or loopback",
-        "--role gateway: expected all",
-        "need Redis",
+        "8 problems",
+        "--engine siri: expected pocketsphinx, remote, whisper, sherpa or loopback",
+        "redis.url (REDIS_URL): is needed for --role gateway",
+        "database.url (DATABASE_URL): is needed",
+        "artifacts.url (DALSTON_ARTIFACTS_URL): is needed",
+        "cluster.secret (DALSTON_CLUSTER_SECRET): is needed",
         "DALSTON_MAX_SESSIONS=abc: expected a whole number",
         "DALSTON_BINT: no such variable; did you mean DALSTON_BIND?",
         "LOG_FORMAT=xml: expected json or pretty",
