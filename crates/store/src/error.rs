@@ -252,6 +252,7 @@ impl From<rusqlite::Error> for StoreError {
 }
 
 /// What an operator can do something about.
+#[derive(Clone, Copy)]
 enum Trouble {
     Full,
     Denied,

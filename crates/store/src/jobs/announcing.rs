@@ -45,7 +45,7 @@ impl JobStore {
             let query = query.bind(runner).bind(&engine.engine_id).bind(place).bind(&engine.info).bind(now());
             query.execute(&mut transaction).await?;
         }
-        Ok(transaction.commit().await?)
+        transaction.commit().await
     }
 
     /// The engines that were announced since then, each once and as its runner told last, the preferred ones first.

@@ -247,7 +247,7 @@ impl KeyStore {
             );
             query.bind(id.as_str()).bind(to_millis(*at)).execute(&mut transaction).await?;
         }
-        Ok(transaction.commit().await?)
+        transaction.commit().await
     }
 
     async fn select(&self, sql: &'static str, limit: i64) -> Result<Vec<KeyRecord>, StoreError> {

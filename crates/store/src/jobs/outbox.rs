@@ -91,7 +91,7 @@ impl JobStore {
             // A text of its own each time: nothing to be kept prepared.
             query.execute(&mut transaction).await?;
         }
-        Ok(transaction.commit().await?)
+        transaction.commit().await
     }
 
     /// Has messages wait until then that could not be published now: those behind them come first.
@@ -105,7 +105,7 @@ impl JobStore {
             let query = statement_of(format!("UPDATE outbox SET due_at = $1 WHERE seq IN ({list})"));
             query.bind(to_millis(due)).execute(&mut transaction).await?;
         }
-        Ok(transaction.commit().await?)
+        transaction.commit().await
     }
 
     /// Changes whenever this process put something into the outbox: what waits for messages need not ask all the time.
