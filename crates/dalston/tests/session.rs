@@ -175,7 +175,8 @@ fn silence_is_no_error_unless_words_were_expected() {
 #[test]
 fn a_first_signal_drains_and_the_server_ends_well() {
     for signal in ["TERM", "INT"] {
-        let server = Home::new().serve(&[]);
+        let home = Home::new();
+        let server = home.serve(&[]);
         server.signal(signal);
         assert_eq!(server.end().0, Some(0), "{signal}");
     }
