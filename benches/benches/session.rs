@@ -118,6 +118,7 @@ impl Stage {
             lease: LeaseId::generate(),
             config,
             trace: root.context(),
+            continues: None,
         };
         let mut channel = self.link.open(offer).await.expect("the worker takes the session");
         let sending = async {

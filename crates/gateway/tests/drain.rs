@@ -96,7 +96,7 @@ async fn half_an_upload(server: &BatchServer) -> (TcpStream, Vec<u8>) {
     let form = Form::of(&[0; 1000]);
     let body = form.body();
     let mut stream = server.request(&format!("POST {JOBS}"), &form.content_type(), body.len(), "").await;
-    stream.write_all(&body[..500]).await.unwrap();
+    stream.write_all(&body[..500]).await.expect("the server reads");
     let begun = async { while server.post(&form).await.status != 503 {} };
     timeout(LONG, begun).await.expect("it never holds its place");
     (stream, body[500..].to_vec())

@@ -1,5 +1,7 @@
 //! A session that goes on at another worker says what it would have said at one: nothing twice, nothing lost, in order (RT2).
 
+#![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
+
 mod support;
 
 use std::time::Duration;

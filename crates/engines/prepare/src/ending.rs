@@ -37,8 +37,7 @@ impl Ending {
 /// Whether an Ogg ends within a page, or with one that is not the last of its stream.
 pub fn is_ogg_cut(path: &Path) -> bool {
     let Some(tail) = tail(path, 2 * LONGEST_PAGE) else { return false };
-    let pages = tail.windows(5).enumerate().filter(|(_, start)| *start == b"OggS\0");
-    let Some((last, _)) = pages.last() else { return true };
+    let Some(last) = tail.windows(5).rposition(|start| start == b"OggS\0") else { return true };
     const END_OF_STREAM: u8 = 4;
     let page = &tail[last..];
     let (Some(kind), Some(&segments)) = (page.get(5), page.get(26)) else { return true };

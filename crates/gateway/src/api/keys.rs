@@ -14,7 +14,7 @@ use dalston_protocol::{
 use dalston_store::{KeyStore, MAX_KEYS, StoreError};
 use http::StatusCode;
 
-use super::{Access, Failure, Route, route};
+use super::{Access, Failure, Route, object, route};
 use crate::{
     auth::{ApiKey, Principal, ServerSecret},
     gateway::App,
@@ -35,10 +35,7 @@ async fn create(
     body: Bytes,
 ) -> Result<impl IntoResponse, Failure> {
     let (store, secret) = parts(&app)?;
-    let wanted: NewKey = serde_json::from_slice(&body).map_err(|error| {
-        let example = r#"{"name": "laptop", "scopes": ["realtime", "batch"]}"#;
-        Failure(ApiError::new(ErrorCode::InvalidMessage, format!("the body must be JSON such as {example}: {error}")))
-    })?;
+    let wanted: NewKey = object(&body, r#"{"name": "laptop", "scopes": ["realtime", "batch"]}"#)?;
     wanted.check().map_err(Failure)?;
     let key = ApiKey::generate(secret, wanted);
     let Some(record) = store.add(key.record().clone()).await.map_err(unreadable)? else {

@@ -5,6 +5,7 @@
 //! in one place ([`observe`]).
 
 mod access;
+mod body;
 mod capabilities;
 mod docs;
 mod failure;
@@ -29,6 +30,7 @@ use dalston_protocol::{ApiError, ErrorCode, key::Scope, realtime::STREAM_PATH};
 use self::access::Access;
 pub(crate) use self::{
     access::caller,
+    body::object,
     failure::Failure,
     observe::{header_text, traced},
 };

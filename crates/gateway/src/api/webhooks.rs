@@ -20,7 +20,7 @@ use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Access, Failure, Route, reads, route};
+use super::{Access, Failure, Route, object, reads, route};
 use crate::{auth::Principal, gateway::App};
 
 /// Whoever may make jobs may have their ends told.
@@ -57,10 +57,7 @@ async fn create(
     body: Bytes,
 ) -> Result<impl IntoResponse, Failure> {
     let (store, client) = parts(&app)?;
-    let wanted = serde_json::from_slice(&body).map_err(|error| {
-        let example = r#"{"url": "https://example.org/hook", "events": ["job.completed"]}"#;
-        Failure(ApiError::new(ErrorCode::InvalidMessage, format!("the body must be JSON such as {example}: {error}")))
-    })?;
+    let wanted = object(&body, r#"{"url": "https://example.org/hook", "events": ["job.completed"]}"#)?;
     let new = checked(wanted, client, caller.tenant().to_string()).map_err(Failure)?;
     let secret = new.secret.reveal().to_owned();
     let Some(record) = store.add_webhook(new).await.map_err(unreadable)? else {

@@ -14,7 +14,11 @@ use http::StatusCode;
 use serde::{Deserialize, Deserializer};
 
 use super::{Batch, admission, batch, follow::announce, job_id, not_found, read, request::job_name, unreadable, view};
-use crate::{api::Failure, auth::Principal, gateway::App};
+use crate::{
+    api::{Failure, object},
+    auth::Principal,
+    gateway::App,
+};
 
 /// The body of a rename.
 #[derive(Debug, Deserialize)]
@@ -38,10 +42,7 @@ pub(crate) async fn rename(
 ) -> Result<Json<Job>, Failure> {
     let batch = batch(&app)?;
     let (id, tenant) = (job_id(&id)?, caller.tenant());
-    let Rename { name } = serde_json::from_slice(&body).map_err(|error| {
-        let message = format!("the body must be JSON such as {{\"name\": \"interview\"}}: {error}");
-        Failure(ApiError::param("name", message))
-    })?;
+    let Rename { name } = object(&body, r#"{"name": "interview"}"#)?;
     if let Some(name) = name {
         let name = name.map(|name| job_name(&name)).transpose().map_err(Failure)?;
         if !batch.store.rename(&tenant, &id, name.as_deref()).await.map_err(unreadable)? {
