@@ -23,12 +23,18 @@
 //! ```
 
 mod catalogue;
+mod process;
 mod results;
 mod task;
+#[cfg(feature = "conformance")]
+mod watched;
 
 pub use catalogue::Catalogue;
+pub use process::{Heard, TaskProcess};
 pub use results::{Aligned, Diarized, Prepared, Spoken, Transcribed, Turn};
 pub use task::{Stage, TaskContext, TaskError, TaskInput, TaskOutput};
+#[cfg(feature = "conformance")]
+pub use watched::Watched;
 
 use serde::{Deserialize, Serialize};
 

@@ -2,38 +2,11 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 
 use dalston_engine_diarize::Diarize;
-use dalston_engine_sdk::batch::{Diarized, Engine, TaskContext, TaskError, TaskInput, Turn};
+use dalston_engine_sdk::batch::{Diarized, Engine, TaskError, TaskInput, Turn, Watched};
 use dalston_protocol::job::JobParameters;
 use tempfile::TempDir;
-
-struct Unwatched {
-    cancelled: bool,
-}
-
-impl TaskContext for Unwatched {
-    fn progress(&self, done: f64) {
-        assert!((0.0..=1.0).contains(&done), "{done}");
-    }
-
-    fn is_cancelled(&self) -> bool {
-        self.cancelled
-    }
-
-    fn time_left(&self) -> Duration {
-        Duration::from_secs(60)
-    }
-
-    fn traceparent(&self) -> Option<String> {
-        None
-    }
-
-    fn request_id(&self) -> &str {
-        "req_test"
-    }
-}
 
 const LINES: &[&str] = &[
     "good morning and welcome to the weekly meeting of the garden committee",
@@ -73,13 +46,13 @@ fn conversation(folder: &Path, voices: &[&str]) -> (PathBuf, Vec<Turn>) {
     (whole, turns)
 }
 
-fn diarize(audio: PathBuf, num_speakers: Option<u8>, cancelled: bool) -> Result<Diarized, TaskError> {
+fn diarize(audio: PathBuf, num_speakers: Option<u8>, ctx: &Watched) -> Result<Diarized, TaskError> {
     let input = TaskInput {
         parameters: JobParameters { num_speakers, ..JobParameters::default() },
         files: [("audio.wav".to_owned(), audio)].into(),
         ..TaskInput::default()
     };
-    let output = Diarize.process(&input, &Unwatched { cancelled })?;
+    let output = Diarize.process(&input, ctx)?;
     Ok(serde_json::from_value(output.result).expect("turns"))
 }
 
@@ -106,7 +79,7 @@ fn two_voices_that_take_turns_are_told_apart() {
     for voices in [["kal", "slt"], ["rms", "slt"], ["awb", "slt"]] {
         let (audio, expected) = conversation(folder.path(), &voices);
         for told in [Some(2), None] {
-            let found = diarize(audio.clone(), told, false).expect("turns");
+            let found = diarize(audio.clone(), told, &Watched::default()).expect("turns");
             assert!(found.method.starts_with("basic"));
             assert_eq!(speakers(&found.turns), 2, "{voices:?} {told:?}: {:?}", found.turns);
             let wrong = error_rate(&expected, &found.turns);
@@ -119,17 +92,17 @@ fn two_voices_that_take_turns_are_told_apart() {
 fn one_voice_is_one_speaker() {
     let folder = TempDir::new().expect("a folder");
     let (audio, _) = conversation(folder.path(), &["slt"]);
-    assert_eq!(speakers(&diarize(audio, None, false).expect("turns").turns), 1);
+    assert_eq!(speakers(&diarize(audio, None, &Watched::default()).expect("turns").turns), 1);
 }
 
 #[test]
 fn as_many_speakers_as_are_asked_for() {
     let folder = TempDir::new().expect("a folder");
     let (audio, expected) = conversation(folder.path(), &["rms", "slt", "awb"]);
-    let found = diarize(audio.clone(), Some(3), false).expect("turns");
+    let found = diarize(audio.clone(), Some(3), &Watched::default()).expect("turns");
     assert_eq!(speakers(&found.turns), 3);
     assert!(error_rate(&expected, &found.turns) < 0.1, "{:?}", found.turns);
-    assert_eq!(speakers(&diarize(audio, Some(1), false).expect("turns").turns), 1);
+    assert_eq!(speakers(&diarize(audio, Some(1), &Watched::default()).expect("turns").turns), 1);
 }
 
 #[test]
@@ -142,7 +115,7 @@ fn silence_has_no_speakers() {
             &["-D", "-n", "-r", "16000", "-b", "16", "-c", "1", path.to_str().expect("text"), "trim", "0", seconds],
         );
         for told in [None, Some(2)] {
-            assert_eq!(diarize(path.clone(), told, false).expect("no turns").turns, []);
+            assert_eq!(diarize(path.clone(), told, &Watched::default()).expect("no turns").turns, []);
         }
     }
 }
@@ -151,5 +124,5 @@ fn silence_has_no_speakers() {
 fn a_cancelled_task_ends() {
     let folder = TempDir::new().expect("a folder");
     let (audio, _) = conversation(folder.path(), &["slt"]);
-    assert_eq!(diarize(audio, None, true).expect_err("cancelled"), TaskError::Cancelled);
+    assert_eq!(diarize(audio, None, &Watched::cancelled()).expect_err("cancelled"), TaskError::Cancelled);
 }

@@ -5,17 +5,12 @@
 
 use std::collections::HashMap;
 use std::ffi::OsString;
-use std::io::{self, Read, Write};
-use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::thread;
-use std::time::Duration;
+use std::path::PathBuf;
+use std::process::ExitStatus;
 
 use dalston_engine_sdk::EngineError;
 use dalston_engine_sdk::batch::{
-    Diarized, Engine, EngineInfo, Stage, TaskContext, TaskError, TaskInput, TaskOutput, Turn,
+    Diarized, Engine, EngineInfo, Heard, Stage, TaskContext, TaskError, TaskInput, TaskOutput, TaskProcess, Turn,
 };
 use serde::{Deserialize, Serialize};
 
@@ -23,10 +18,6 @@ use serde::{Deserialize, Serialize};
 pub const DIARIZE_ID: &str = "sherpa-diarize";
 /// How it says of itself that it found out.
 const METHOD: &str = "neural (segmentation and voice embeddings, sherpa-onnx)";
-/// Between two looks at whether the task is still wanted.
-const LOOK: Duration = Duration::from_millis(100);
-/// Most that a child says: a hundred bytes for each of a million turns.
-const MOST_SAID: u64 = 100 << 20;
 
 /// The models.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,19 +63,13 @@ impl Diarize {
     }
 
     fn told(&self, order: &Order, ctx: &dyn TaskContext) -> Result<Vec<Turn>, TaskError> {
-        let failed =
-            |error: io::Error| TaskError::failed(format!("starting the process that tells speakers apart: {error}"));
-        let mut child = Running::start(&self.program, &self.args).map_err(failed)?;
-        let said = child.give(order).map_err(failed)?;
+        let mut child = TaskProcess::<Said>::start(&self.program, &self.args, order)
+            .map_err(|error| TaskError::failed(format!("starting the process that tells speakers apart: {error}")))?;
         loop {
-            ctx.check()?;
-            match said.recv_timeout(LOOK) {
-                Ok(text) => {
-                    return serde_json::from_str::<Said>(&text)
-                        .map_or_else(|_| Err(child.verdict(&self.models)), Said::turns);
-                }
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return Err(child.verdict(&self.models)),
+            match child.hear(ctx)? {
+                Heard::Line(said) => return said.turns(),
+                Heard::Ended(status) => return Err(verdict(status, &self.models)),
+                Heard::Nothing => {}
             }
         }
     }
@@ -135,60 +120,13 @@ fn in_order_of_first_words(mut turns: Vec<Turn>) -> Vec<Turn> {
     turns
 }
 
-/// A child that does not outlive its task.
-struct Running(Child);
-
-impl Running {
-    fn start(program: &Path, args: &[OsString]) -> io::Result<Self> {
-        let child = Command::new(program)
-            .args(args)
-            // Nothing that could be told.
-            .env_clear()
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            // A terminal's interrupt is for the server, which drains.
-            .process_group(0)
-            .spawn()?;
-        Ok(Self(child))
-    }
-
-    /// Gives the order and listens on a thread, which ends with the child.
-    fn give(&mut self, order: &Order) -> io::Result<mpsc::Receiver<String>> {
-        let (Some(mut stdin), Some(stdout)) = (self.0.stdin.take(), self.0.stdout.take()) else {
-            return Err(io::ErrorKind::BrokenPipe.into());
-        };
-        match stdin.write_all(serde_json::to_string(order)?.as_bytes()) {
-            // How it ended says more.
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
-            written => written?,
-        }
-        let (sender, said) = mpsc::sync_channel(1);
-        thread::Builder::new().name(DIARIZE_ID.to_owned()).spawn(move || {
-            let mut text = String::new();
-            if stdout.take(MOST_SAID).read_to_string(&mut text).is_ok() && !text.is_empty() {
-                let _abandoned = sender.send(text);
-            }
-        })?;
-        Ok(said)
-    }
-
-    /// What it means that it has ended without a word.
-    fn verdict(&mut self, models: &DiarizeModels) -> TaskError {
-        let status = self.0.wait().map_or_else(|error| error.to_string(), |status| status.to_string());
-        let (segmentation, embedding) = (models.segmentation.display(), models.embedding.display());
-        TaskError::failed(format!(
-            "the process that tells speakers apart ended: {status}. sherpa-onnx does so over models that it cannot use: \
-             are {segmentation} (engine.sherpa.segmentation) and {embedding} (engine.sherpa.embedding) what they should be?"
-        ))
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _gone = self.0.kill();
-        let _reaped = self.0.wait();
-    }
+/// What it means that a child has ended without a word.
+fn verdict(status: ExitStatus, models: &DiarizeModels) -> TaskError {
+    let (segmentation, embedding) = (models.segmentation.display(), models.embedding.display());
+    TaskError::failed(format!(
+        "the process that tells speakers apart ended: {status}. sherpa-onnx does so over models that it cannot use: \
+         are {segmentation} (engine.sherpa.segmentation) and {embedding} (engine.sherpa.embedding) what they should be?"
+    ))
 }
 
 #[cfg(test)]

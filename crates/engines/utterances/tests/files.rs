@@ -2,43 +2,13 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use dalston_audio::VadKind;
 use dalston_engine_loopback::{Behaviour, Loopback};
-use dalston_engine_sdk::batch::{Engine, TaskContext, TaskError, TaskInput, Transcribed};
+use dalston_engine_sdk::batch::{Engine, TaskError, TaskInput, Transcribed, Watched};
 use dalston_engine_utterances::{Settings, Utterances};
 use tempfile::TempDir;
-
-#[derive(Default)]
-struct Watched {
-    cancelled: AtomicBool,
-    progress: Mutex<Vec<f64>>,
-}
-
-impl TaskContext for Watched {
-    fn progress(&self, done: f64) {
-        self.progress.lock().expect("no panic").push(done);
-    }
-
-    fn is_cancelled(&self) -> bool {
-        self.cancelled.load(Ordering::Relaxed)
-    }
-
-    fn time_left(&self) -> Duration {
-        Duration::from_secs(60)
-    }
-
-    fn traceparent(&self) -> Option<String> {
-        None
-    }
-
-    fn request_id(&self) -> &str {
-        "req_test"
-    }
-}
 
 /// A tone that WebRTC's detector takes for speech, switched on for these spans of seconds.
 fn tones(spans: &[(f64, f64)], seconds: f64) -> Vec<i16> {
@@ -106,8 +76,7 @@ fn words_stand_where_there_was_sound() {
     // A word for each 300 ms, and one for the rest of each piece.
     let (least, most) = (spoken / 0.3 - 10.0, spoken / 0.3 + found.segments.len() as f64);
     assert!((least..=most).contains(&words), "{words} words in {spoken} s");
-    let progress = watched.progress.lock().expect("no panic");
-    assert!(progress.is_sorted() && progress.last() == Some(&1.0), "{progress:?}");
+    assert_eq!(watched.progress().last(), Some(&1.0));
 }
 
 #[test]
@@ -137,7 +106,7 @@ fn a_task_that_is_cancelled_ends_inside_an_utterance() {
         let watched = watched.clone();
         move || transcribe(&tones(SPANS, 24.0), "stall_every=1", 2, &watched)
     });
-    watched.cancelled.store(true, Ordering::Relaxed);
+    watched.cancel();
     assert_eq!(task.join().expect("ended").expect_err("cancelled"), TaskError::Cancelled);
     assert!(asked.elapsed() < Duration::from_secs(20), "{:?}", asked.elapsed());
 }

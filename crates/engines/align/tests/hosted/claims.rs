@@ -4,9 +4,9 @@ use std::sync::Arc;
 use dalston_engine_align::Align;
 use dalston_engine_loopback::Loopback;
 use dalston_engine_sdk::Word;
-use dalston_engine_sdk::batch::{Aligned, Spoken, TaskError, Transcribed};
+use dalston_engine_sdk::batch::{Aligned, Spoken, TaskError, Transcribed, Watched};
 
-use crate::support::{RATE, Watched, align, align_on, recording, runtime, said, transcribed};
+use crate::support::{RATE, align, align_on, recording, runtime, said, transcribed};
 
 const HOST: &[&str] = &["engine-host", "pocketsphinx"];
 /// Where the words of the recording begin.
@@ -109,8 +109,7 @@ pub fn texts_that_nobody_says_cost_their_own_segment_only() {
 
 pub fn a_task_that_is_cancelled_ends() {
     let segments = vec![said(FIRST, FIRST + 2.0, "go forward ten meters"); 50];
-    let watched = Watched { is_cancelled: true, ..Watched::default() };
-    let ended = align_on(HOST, &twice(), None, &transcribed(segments), &watched);
+    let ended = align_on(HOST, &twice(), None, &transcribed(segments), &Watched::cancelled());
     assert_eq!(ended, Err(TaskError::Cancelled));
 }
 

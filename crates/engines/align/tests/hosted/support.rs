@@ -3,46 +3,17 @@
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::Mutex;
 use std::time::Duration;
 
 use dalston_engine_align::Align;
 use dalston_engine_host::{HostConfig, HostedEngine, Limits};
 use dalston_engine_pocketsphinx::Settings;
-use dalston_engine_sdk::batch::{Aligned, Engine, Spoken, Stage, TaskContext, TaskError, TaskInput, Transcribed};
+use dalston_engine_sdk::batch::{Aligned, Engine, Spoken, Stage, TaskError, TaskInput, Transcribed, Watched};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 const NEEDS: &str = "apt-get install libpocketsphinx3 pocketsphinx-en-us pocketsphinx-testdata";
 pub const RATE: usize = 16_000;
-
-#[derive(Default)]
-pub struct Watched {
-    pub is_cancelled: bool,
-    pub progress: Mutex<Vec<f64>>,
-}
-
-impl TaskContext for Watched {
-    fn progress(&self, done: f64) {
-        self.progress.lock().expect("no panic").push(done);
-    }
-
-    fn is_cancelled(&self) -> bool {
-        self.is_cancelled
-    }
-
-    fn time_left(&self) -> Duration {
-        Duration::from_secs(60)
-    }
-
-    fn traceparent(&self) -> Option<String> {
-        None
-    }
-
-    fn request_id(&self) -> &str {
-        "req_test"
-    }
-}
 
 /// A file of `pocketsphinx-testdata`; a WAV's header is 44 bytes.
 pub fn recording(name: &str) -> Vec<i16> {
@@ -117,7 +88,6 @@ pub fn align(audio: &[i16], segments: Vec<Spoken>) -> Aligned {
     let watched = Watched::default();
     let aligned =
         align_on(&["engine-host", "pocketsphinx"], audio, None, &transcribed(segments), &watched).expect("aligned");
-    let progress = watched.progress.lock().expect("no panic");
-    assert!(progress.is_sorted() && progress.last() == Some(&1.0), "{progress:?}");
+    assert_eq!(watched.progress().last(), Some(&1.0));
     aligned
 }

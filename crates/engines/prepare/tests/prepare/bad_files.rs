@@ -4,11 +4,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use dalston_engine_prepare::Limits;
-use dalston_engine_sdk::batch::TaskError;
+use dalston_engine_sdk::batch::{TaskError, Watched};
 
-use crate::support::{
-    Watched, encoded, engine, file, folder, prepare, prepare_channels, refusal, run, run_in, speech, wav,
-};
+use crate::support::{encoded, engine, file, folder, prepare, prepare_channels, refusal, run, run_in, speech, wav};
 
 const PCM: u16 = 1;
 const FLOAT: u16 = 3;

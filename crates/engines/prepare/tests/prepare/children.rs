@@ -2,14 +2,13 @@
 
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use dalston_engine_prepare::Limits;
-use dalston_engine_sdk::batch::TaskError;
+use dalston_engine_sdk::batch::{TaskError, Watched};
 use rustix::process::{Signal, getpid, kill_process};
 
-use crate::support::{Out, Watched, encoded, engine, file, prepare, run, speech};
+use crate::support::{Out, encoded, engine, file, prepare, run, speech};
 
 /// What the test's children do instead of reading.
 pub fn misbehave(how: &str) -> ExitCode {
@@ -47,7 +46,7 @@ pub fn a_child_that_hangs_is_killed_when_the_task_is_cancelled() {
         let watched = watched.clone();
         move || with("hang", Limits::default(), &watched)
     });
-    watched.cancelled.store(true, Ordering::Relaxed);
+    watched.cancel();
     let asked = Instant::now();
     assert_eq!(task.join().expect("ended").expect_err("not read"), TaskError::Cancelled);
     assert!(asked.elapsed() < Duration::from_secs(10), "{:?}", asked.elapsed());

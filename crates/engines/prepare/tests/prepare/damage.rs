@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use dalston_engine_prepare::Limits;
-use dalston_engine_sdk::batch::TaskError;
+use dalston_engine_sdk::batch::{TaskError, Watched};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use crate::support::{Watched, encoded, engine, file, run, speech};
+use crate::support::{encoded, engine, file, run, speech};
 
 /// By extension.
 pub const FORMATS: &[&str] = &["wav", "flac", "mp3", "ogg", "opus", "webm", "m4a", "aac", "caf", "aiff"];

@@ -3,12 +3,10 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, OnceLock};
-use std::time::Duration;
 
 use dalston_engine_prepare::{Limits, Prepare};
-use dalston_engine_sdk::batch::{Engine, Prepared, TaskContext, TaskError, TaskInput};
+use dalston_engine_sdk::batch::{Engine, Prepared, TaskError, TaskInput, Watched};
 use dalston_protocol::job::{JobParameters, SpeakerDetection};
 use tempfile::TempDir;
 
@@ -28,35 +26,6 @@ impl fmt::Debug for Out {
 impl Out {
     pub fn seconds(&self) -> f64 {
         self.mix.len() as f64 / 16_000.0
-    }
-}
-
-/// A task that somebody watches.
-#[derive(Debug, Default)]
-pub struct Watched {
-    pub cancelled: AtomicBool,
-    pub progress: Mutex<Vec<f64>>,
-}
-
-impl TaskContext for Watched {
-    fn progress(&self, done: f64) {
-        self.progress.lock().expect("no panic").push(done);
-    }
-
-    fn is_cancelled(&self) -> bool {
-        self.cancelled.load(Ordering::Relaxed)
-    }
-
-    fn time_left(&self) -> Duration {
-        Duration::from_secs(60)
-    }
-
-    fn traceparent(&self) -> Option<String> {
-        None
-    }
-
-    fn request_id(&self) -> &str {
-        "req_test"
     }
 }
 

@@ -14,7 +14,7 @@ use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use dalston_engine_host::{HostConfig, HostedEngine, Limits};
-use dalston_engine_sdk::batch::{Diarized, Engine, TaskContext, TaskError, TaskInput};
+use dalston_engine_sdk::batch::{Diarized, Engine, TaskError, TaskInput, Watched};
 use dalston_engine_sdk::conformance::{CLAIMS, Claim, Subject};
 use dalston_engine_sdk::{EngineError, StreamOptions, StreamingEngine};
 use dalston_engine_sherpa::{DIARIZE_ID, Diarize, DiarizeModels, ENGINE_ID, Settings, Sherpa, run_diarize, variable};
@@ -132,36 +132,7 @@ async fn a_broken_file_is_an_error() {
     engine.shutdown().await;
 }
 
-/// A task that is wanted, or not.
-struct Task {
-    cancelled: bool,
-}
-
-impl TaskContext for Task {
-    fn progress(&self, _: f64) {}
-
-    fn is_cancelled(&self) -> bool {
-        self.cancelled
-    }
-
-    fn time_left(&self) -> Duration {
-        Duration::from_secs(60)
-    }
-
-    fn traceparent(&self) -> Option<String> {
-        None
-    }
-
-    fn request_id(&self) -> &str {
-        "req_test"
-    }
-}
-
-fn diarize(
-    folder: &Path,
-    (segmentation, embedding): (PathBuf, PathBuf),
-    cancelled: bool,
-) -> Result<Diarized, TaskError> {
+fn diarize(folder: &Path, (segmentation, embedding): (PathBuf, PathBuf), ctx: &Watched) -> Result<Diarized, TaskError> {
     let spec = hound::WavSpec {
         channels: 1,
         sample_rate: 16_000,
@@ -179,13 +150,13 @@ fn diarize(
     let program = std::env::current_exe().expect("this program");
     let args = vec!["engine-host".into(), DIARIZE_ID.into()];
     let engine = Diarize::new(DiarizeModels { segmentation, embedding }, program, args).expect("files");
-    let output = engine.process(&input, &Task { cancelled })?;
+    let output = engine.process(&input, ctx)?;
     Ok(serde_json::from_value(output.result).expect("turns"))
 }
 
 fn two_voices_are_told_apart() {
     let folder = tempfile::tempdir().expect("a folder");
-    let found = diarize(folder.path(), speakers(folder.path()), false).expect("turns");
+    let found = diarize(folder.path(), speakers(folder.path()), &Watched::default()).expect("turns");
     assert!(found.method.contains("sherpa-onnx"));
     let turns: Vec<(f64, f64, u32)> = found.turns.iter().map(|turn| (turn.start, turn.end, turn.speaker)).collect();
     let expected = [(0.0, 4.0, 0), (5.0, 9.0, 1), (10.0, 14.0, 0)];
@@ -198,7 +169,7 @@ fn two_voices_are_told_apart() {
 
 fn a_cancelled_one_ends() {
     let folder = tempfile::tempdir().expect("a folder");
-    let found = diarize(folder.path(), speakers(folder.path()), true);
+    let found = diarize(folder.path(), speakers(folder.path()), &Watched::cancelled());
     assert_eq!(found, Err(TaskError::Cancelled));
 }
 
@@ -206,7 +177,7 @@ fn broken_speaker_models() {
     let folder = tempfile::tempdir().expect("a folder");
     let none = folder.path().join("none.onnx");
     fs::write(&none, "no network").expect("written");
-    let Err(TaskError::Failed(why)) = diarize(folder.path(), (none.clone(), none), false) else {
+    let Err(TaskError::Failed(why)) = diarize(folder.path(), (none.clone(), none), &Watched::default()) else {
         panic!("turns by no model")
     };
     assert!(why.contains("engine.sherpa.segmentation"), "{why}");
