@@ -108,7 +108,7 @@ async fn the_drain_timeout_is_kept_though_the_engine_never_answers() {
         .env("DALSTON_LOOPBACK", "stall_every=1")
         .env("DALSTON_ENGINE_DEADLINE", "1h")
         .env("DALSTON_DRAIN_TIMEOUT", "1s")
-        .expect("what did not end in time is cut")
+        .expect("did not end in time")
         .start();
     let client = server.client(SessionConfig { enable_vad: false, ..SessionConfig::default() });
     let (mut sink, mut events, _) = session::open(&client).await;
