@@ -13,7 +13,8 @@ use tokio::{
 use crate::{
     baseline::Baseline,
     command::{
-        churn::Churn, compare::Compare, frames::Frames, idle::Idle, max::Max, noise::Noise, pace::PaceArgs, wer::Wer,
+        churn::Churn, compare::Compare, frames::Frames, idle::Idle, jobs::Jobs, max::Max, noise::Noise, pace::PaceArgs,
+        wer::Wer,
     },
     report::{Report, html, table},
     stage::{ServerArgs, SessionArgs, Stage},
@@ -51,6 +52,7 @@ enum Command {
     Noise(Noise),
     Frames(Frames),
     Churn(Churn),
+    Jobs(Jobs),
     Max(Max),
     Compare(Compare),
     #[command(hide = true)]
@@ -123,7 +125,7 @@ fn runtime(threads: u16) -> anyhow::Result<Runtime> {
 ///
 /// # Errors
 /// When the run cannot take place.
-pub(crate) async fn measure(cli: &Cli) -> anyhow::Result<Report> {
+pub async fn measure(cli: &Cli) -> anyhow::Result<Report> {
     if let Command::Compare(compare) = &cli.command {
         return compare.run().await;
     }
@@ -135,6 +137,7 @@ pub(crate) async fn measure(cli: &Cli) -> anyhow::Result<Report> {
         Command::Noise(noise) => stage.run(|stage| noise.run(stage)).await,
         Command::Frames(frames) => stage.run(|stage| frames.run(stage)).await,
         Command::Churn(churn) => stage.run(|stage| churn.run(stage)).await,
+        Command::Jobs(jobs) => stage.run(|stage| jobs.run(stage)).await,
         Command::Max(max) => stage.run(|stage| max.run(stage)).await,
         Command::Compare(_) | Command::Baseline(_) => anyhow::bail!("this command has no server of its own"),
     }

@@ -23,10 +23,12 @@ pub enum Fault {
     Transcript,
     /// It ended in another way than `session.end` and 1000.
     Ending,
+    /// A job was not accepted, or has no transcript in the end.
+    Job,
 }
 
 impl Fault {
-    /// Every kind.
+    /// Every kind that a session can have.
     pub const ALL: [Self; 9] = [
         Self::Opening,
         Self::Warning,
@@ -52,6 +54,7 @@ impl Fault {
             Self::Audio => "all audio that was sent was heard",
             Self::Transcript => "the transcript at the end is that of the finals",
             Self::Ending => "every session ended with session.end, then 1000",
+            Self::Job => "every job was accepted and completed",
         }
     }
 }

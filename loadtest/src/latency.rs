@@ -104,11 +104,15 @@ pub enum Moment {
     Wake,
     /// How long the server took to take a frame.
     Blocked,
+    /// From when a job was to be submitted to the answer that says it was accepted.
+    Accepted,
+    /// From when a job was to be submitted to its end.
+    Completed,
 }
 
 impl Moment {
     /// Every one, in the order of a session.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Begin,
         Self::FirstPartial,
         Self::Caption,
@@ -117,6 +121,8 @@ impl Moment {
         Self::End,
         Self::Wake,
         Self::Blocked,
+        Self::Accepted,
+        Self::Completed,
     ];
 
     /// Its name in JSON.
@@ -131,6 +137,8 @@ impl Moment {
             Self::End => "last_audio_to_session_end_ms",
             Self::Wake => "generator_late_ms",
             Self::Blocked => "frame_taken_ms",
+            Self::Accepted => "submit_to_accepted_ms",
+            Self::Completed => "submit_to_completed_ms",
         }
     }
 
@@ -146,6 +154,8 @@ impl Moment {
             Self::End => "last audio → session.end",
             Self::Wake => "generator late to send",
             Self::Blocked => "server took a frame in",
+            Self::Accepted => "submit → accepted",
+            Self::Completed => "submit → completed",
         }
     }
 }

@@ -44,7 +44,7 @@ pub struct ServerArgs {
 pub struct SessionArgs {
     /// Engine or model id; any that fits unless given.
     #[arg(long, global = true)]
-    model: Option<String>,
+    pub model: Option<String>,
     /// Language of the audio.
     #[arg(long, global = true, default_value = "auto")]
     language: String,

@@ -4,6 +4,7 @@ pub mod churn;
 pub mod compare;
 pub mod frames;
 pub mod idle;
+pub mod jobs;
 pub mod max;
 pub mod noise;
 pub mod pace;
