@@ -143,7 +143,8 @@ impl Output {
         let mut out = stdout().lock();
         match self {
             Self::Json => {
-                serde_json::to_writer(&mut out, value)?;
+                // As what it was, so that a reader who has seen enough is known.
+                serde_json::to_writer(&mut out, value).map_err(std::io::Error::from)?;
                 writeln!(out)?;
             }
             Self::Text => out.write_all(text(value).as_bytes())?,

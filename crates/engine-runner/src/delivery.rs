@@ -112,7 +112,7 @@ impl Station {
                 let limit = attempt.task.deadline;
                 let message = format!("the task was not done within {limit:?}");
                 let code = Reason::Deadline.as_str().into();
-                self.fail(attempt, &TaskFailure { code, message, retryable: false }).await
+                self.fail(attempt, &TaskFailure { code, message, retryable: true }).await
             }
             // That nothing runs any more is what a job that is being cancelled waits for.
             Ended::Stopped(reason @ Reason::Cancelled) => {

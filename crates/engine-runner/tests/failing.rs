@@ -83,7 +83,7 @@ async fn a_failure_is_tried_as_often_as_the_task_allows_and_its_message_is_bound
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_task_past_its_deadline_fails_for_good_whatever_the_engine_says_then() {
+async fn a_task_past_its_deadline_has_failed_whatever_the_engine_says_then() {
     let world = World::new().await;
     let running = world.run(Does::new("engine", |_, ctx| {
         while !ctx.is_cancelled() {
@@ -92,9 +92,10 @@ async fn a_task_past_its_deadline_fails_for_good_whatever_the_engine_says_then()
         assert!(ctx.time_left().is_zero());
         done()
     }));
-    let (job, id) = world.task_with(|task| task.deadline = Duration::from_millis(200)).await;
+    let (deadline, max_attempts) = (Duration::from_millis(200), 2);
+    let (job, id) = world.task_with(|task| (task.deadline, task.max_attempts) = (deadline, max_attempts)).await;
     let record = world.failed(&job, &id).await;
-    assert_eq!((record.attempt, error(&record)), (1, ("deadline_exceeded", "the task was not done within 200ms")));
+    assert_eq!((record.attempt, error(&record)), (2, ("deadline_exceeded", "the task was not done within 200ms")));
     assert_eq!(world.artifacts_of(&job).await, ["source"]);
     running.stop().await;
 }
@@ -112,7 +113,7 @@ async fn a_thread_that_does_not_return_is_given_up_and_its_place_replaced() {
         done()
     });
     let running = world.run(engine.alone());
-    let (job, id) = world.task_with(|task| task.deadline = Duration::from_millis(100)).await;
+    let (job, id) = world.task_with(|task| (task.deadline, task.max_attempts) = (Duration::from_millis(100), 1)).await;
     let (next_job, next) = world.task("engine").await;
     assert_eq!(error(&world.failed(&job, &id).await).0, "deadline_exceeded");
     // There is one place, and the thread that has it is still at the gate.

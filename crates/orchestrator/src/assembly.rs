@@ -29,6 +29,7 @@ pub fn assemble(
     let model = heard.first().map(|heard| heard.transcribed.model.clone()).unwrap_or_default();
     let mut segments: Vec<Segment> = heard.into_iter().flat_map(|heard| of_channel(heard, diarized)).collect();
     segments.sort_by(|a, b| a.start.total_cmp(&b.start));
+    within(&mut segments, prepared.duration);
     for (id, segment) in (0..).zip(&mut segments) {
         segment.id = id;
     }
@@ -46,6 +47,17 @@ pub fn assemble(
     }
     let (duration, warnings) = (round_ms(prepared.duration), prepared.warnings.clone());
     Transcript { text, language, duration, model, segments, warnings }
+}
+
+/// Frames of a recogniser do not end where the audio does; what is said does.
+fn within(segments: &mut [Segment], duration: f64) {
+    let last = round_ms(duration);
+    for segment in segments {
+        let words = segment.words.iter_mut().flat_map(|word| [&mut word.start, &mut word.end]);
+        for time in words.chain([&mut segment.start, &mut segment.end]) {
+            *time = time.min(last);
+        }
+    }
 }
 
 fn of_channel(heard: Heard, diarized: Option<&Diarized>) -> Vec<Segment> {

@@ -15,10 +15,10 @@ pub struct Pipeline {
 /// How long tasks may take, and how often they are tried.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Patience {
-    /// What every task has: a minute.
+    /// What every task has: two minutes.
     pub least: Duration,
-    /// Seconds of work allowed for a second of audio: 6. The slowest engine there is takes half a second on one of the
-    /// machine's processors, of which it may get a part.
+    /// Seconds of work allowed for a second of audio: 20. The slowest engine there is was seen to take four, on a machine that had
+    /// other work; an attempt beyond this hangs rather than works, and is tried again.
     pub per_audio_second: f64,
     /// For the stage that does not know the length yet: half an hour.
     pub prepare: Duration,
@@ -28,7 +28,12 @@ pub struct Patience {
 
 impl Default for Patience {
     fn default() -> Self {
-        Self { least: Duration::from_secs(60), per_audio_second: 6.0, prepare: Duration::from_secs(1800), attempts: 3 }
+        Self {
+            least: Duration::from_secs(120),
+            per_audio_second: 20.0,
+            prepare: Duration::from_secs(1800),
+            attempts: 3,
+        }
     }
 }
 

@@ -148,6 +148,7 @@ impl Kept {
                     error: None,
                     traceparent: None,
                     first_attempt: None,
+                    first_ready_at: None,
                     ready_at: None,
                     started_at: None,
                     ended_at: None,

@@ -34,6 +34,36 @@ macro_rules! error_codes {
     };
 }
 
+/// The sort of an error, in the words of OpenAI's API, whose clients look at it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ErrorKind {
+    /// Who are you?
+    AuthenticationError,
+    /// This is not yours to do.
+    PermissionError,
+    /// Less, or later.
+    RateLimitError,
+    /// The request is at fault.
+    InvalidRequestError,
+    /// The server is.
+    #[default]
+    ServerError,
+}
+
+impl ErrorCode {
+    /// Its sort, by its status.
+    pub const fn kind(self) -> ErrorKind {
+        match self.http_status() {
+            401 => ErrorKind::AuthenticationError,
+            403 => ErrorKind::PermissionError,
+            429 => ErrorKind::RateLimitError,
+            400..=499 => ErrorKind::InvalidRequestError,
+            _ => ErrorKind::ServerError,
+        }
+    }
+}
+
 error_codes! {
     /// A parameter has a value that is not allowed.
     InvalidParameter = "invalid_parameter", 400, BadRequest;
@@ -129,6 +159,7 @@ impl ApiError {
     pub fn body(&self, request_id: &RequestId) -> ErrorBody {
         ErrorBody {
             error: ErrorDetail {
+                kind: self.code.kind(),
                 code: self.code,
                 message: self.message.clone(),
                 param: self.param.clone(),
@@ -149,6 +180,9 @@ pub struct ErrorBody {
 /// What stands in [`ErrorBody`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ErrorDetail {
+    /// Its sort. What stands between client and server may tell errors without one.
+    #[serde(rename = "type", default)]
+    pub kind: ErrorKind,
     /// Which of the closed list.
     pub code: ErrorCode,
     /// What is wrong and what would be right.

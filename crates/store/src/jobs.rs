@@ -55,7 +55,7 @@ pub use keys::{KeyHash, KeyRecord, KeyStore, MAX_KEYS, NewKeyRecord};
 pub use outbox::{JOB_QUEUE, OutboxRow, Outgoing, engine_queue, job_topic};
 pub use owning::Deleted;
 pub use putting_off::PutOff;
-pub use reading::{DeadTask, JobPage, ListQuery, MAX_PAGE};
+pub use reading::{DeadPage, DeadTask, JobPage, ListQuery, MAX_PAGE};
 pub use record::{Created, Idempotency, JobRecord, NewJob, NewTask, Source, TaskRecord};
 pub use webhooks::{MAX_WEBHOOKS, NewWebhook, SigningSecret, WebhookRecord};
 

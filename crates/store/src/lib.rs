@@ -68,9 +68,9 @@ pub use archive::{Archive, Limits};
 pub use artifacts::{Artifacts, Stored, TaskOutputFile, Upload, job_folder, node_folder};
 pub use error::{Cause, StoreError};
 pub use jobs::{
-    AnnouncedEngine, Change, Created, DeadTask, Deleted, Delivery, Idempotency, JOB_QUEUE, JobPage, JobRecord,
-    JobStore, KeyHash, KeyRecord, KeyStore, ListQuery, MAX_KEYS, MAX_WEBHOOKS, NewJob, NewKeyRecord, NewTask,
-    NewWebhook, OutboxRow, Outgoing, PutOff, Settled, SigningSecret, Source, Standing, Started, TaskFailure,
+    AnnouncedEngine, Change, Created, DeadPage, DeadTask, Deleted, Delivery, Idempotency, JOB_QUEUE, JobPage,
+    JobRecord, JobStore, KeyHash, KeyRecord, KeyStore, ListQuery, MAX_KEYS, MAX_WEBHOOKS, NewJob, NewKeyRecord,
+    NewTask, NewWebhook, OutboxRow, Outgoing, PutOff, Settled, SigningSecret, Source, Standing, Started, TaskFailure,
     TaskRecord, Told, WebhookRecord, Work, engine_queue, job_topic,
 };
 pub use location::Location;

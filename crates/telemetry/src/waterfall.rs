@@ -1,6 +1,7 @@
 //! A trace as an indented tree with lanes, bars and durations, for a terminal.
 //!
-//! * Bars share one time scale, from the earliest start to the latest end.
+//! * Bars share one time scale, from the earliest start to the end of the critical path. What comes after it, as messages to webhooks
+//!   do, stands at the right edge.
 //! * A span is known only once it has ended. While a session is open its parents are missing; then their children stand
 //!   below a row `(still open)`.
 //! * More than six siblings of one name and without children of their own fold into one row, which says how many spans
@@ -30,10 +31,9 @@ const MARK: usize = 2;
 /// Draws `spans` (of one trace, in any order) in `width` columns; `colour` adds ANSI codes. No spans give an empty text.
 pub fn render(spans: &[SpanRecord], width: usize, colour: bool) -> String {
     let rows = tree::rows(spans);
-    let (Some(start), Some(end)) = (rows.iter().map(|row| row.ready).min(), rows.iter().map(|row| row.end).max())
-    else {
-        return String::new();
-    };
+    let Some(start) = rows.iter().map(|row| row.ready).min() else { return String::new() };
+    let last = || rows.iter().map(|row| row.end).max().unwrap_or(start);
+    let end = critical_path(spans).last().map_or_else(last, |step| step.end).max(start);
     let canvas = Canvas::new(&rows, width, colour, start, end);
     let trace_id = spans.first().map_or("", |span| span.trace_id.as_str());
     let mut text = format!("trace {trace_id}  {}  {} spans\n", duration(end - start), spans.len());
@@ -89,7 +89,10 @@ impl Canvas {
     }
 
     fn bar(&self, row: &Row<'_>) -> String {
-        let column = |at: u64| ((at - self.start) as u128 * self.bar as u128 / u128::from(self.length)) as usize;
+        let column = |at: u64| {
+            let at = (at - self.start).min(self.length);
+            (u128::from(at) * self.bar as u128 / u128::from(self.length)) as usize
+        };
         let from = column(row.start).min(self.bar - 1);
         let to = column(row.end).clamp(from + 1, self.bar);
         let mark = match row.what {
@@ -290,6 +293,20 @@ trace 4bf92f3577b34da6a3ce929d0e0e4736  1.00 s  3 spans
 gateway  post       ██                             100 ms ●
 engine     process    ┄┄┄┄┄┄┄┄┄┄┄┄┄┄███████████    400 ms ●
 engine       aside                   ▏               0 ns",
+        );
+    }
+
+    #[test]
+    fn messages_to_webhooks_stretch_neither_the_scale_nor_the_critical_path() {
+        check(
+            &[
+                span("post", "", "gateway", "post", 0, 500),
+                span("done", "post", "engine", "done", 500, 1000),
+                span("deliver", "done", "engine", "orchestrator.deliver_webhook", 1000, 9000),
+                span("http", "deliver", "engine", "POST", 1000, 9000),
+            ],
+            60,
+            "",
         );
     }
 

@@ -41,11 +41,23 @@ pub struct ListJobs {
     pub cursor: Option<String>,
 }
 
+impl ListJobs {
+    fn query(&self) -> String {
+        let limit = self.limit.map(|limit| limit.to_string());
+        let pairs = [("status", &self.status), ("limit", &limit), ("cursor", &self.cursor)];
+        let given = pairs.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?)));
+        form_urlencoded::Serializer::new(String::new()).extend_pairs(given).finish()
+    }
+}
+
 /// What failed for good.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DeadList {
     /// The tasks, with their jobs.
     pub items: Vec<DeadItem>,
+    /// Gives the next page; absent on the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_cursor: Option<String>,
 }
 
 /// A task that failed for good.
@@ -89,17 +101,7 @@ impl JobsClient {
     /// # Errors
     /// As [`create`](Self::create).
     pub async fn list(&self, wanted: &ListJobs) -> Result<JobList, JobsError> {
-        let mut query = form_urlencoded::Serializer::new(String::new());
-        if let Some(status) = &wanted.status {
-            query.append_pair("status", status);
-        }
-        if let Some(limit) = wanted.limit {
-            query.append_pair("limit", &limit.to_string());
-        }
-        if let Some(cursor) = &wanted.cursor {
-            query.append_pair("cursor", cursor);
-        }
-        self.call(Method::GET, &format!("{JOBS}?{}", query.finish())).await
+        self.call(Method::GET, &format!("{JOBS}?{}", wanted.query())).await
     }
 
     /// Ends a job, now or soon.
@@ -126,12 +128,12 @@ impl JobsClient {
         self.bytes(Method::DELETE, &format!("{JOBS}/{id}")).await.map(drop)
     }
 
-    /// What failed for good.
+    /// A page of what failed for good, that of the newest jobs first. It takes no status.
     ///
     /// # Errors
     /// As [`create`](Self::create).
-    pub async fn dead(&self, limit: u32) -> Result<DeadList, JobsError> {
-        self.call(Method::GET, &format!("{JOBS}/dead?limit={limit}")).await
+    pub async fn dead(&self, wanted: &ListJobs) -> Result<DeadList, JobsError> {
+        self.call(Method::GET, &format!("{JOBS}/dead?{}", wanted.query())).await
     }
 
     /// The transcript of a completed job as a file: `txt`, `srt`, `vtt` or `json`.

@@ -45,9 +45,12 @@ pub enum JobsCommand {
     Delete(SomeJobs),
     /// List what failed for good, with the reasons.
     Dead {
-        /// Most of them
-        #[arg(long, value_name = "N", default_value = "20", value_parser = clap::value_parser!(u32).range(1..=100))]
-        limit: u32,
+        /// Most jobs whose tasks are told
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
+        limit: Option<u32>,
+        /// Go on where a page ended
+        #[arg(long)]
+        cursor: Option<String>,
         /// Where, and how to print it.
         #[command(flatten)]
         common: Common,
@@ -121,7 +124,10 @@ pub async fn run(command: &JobsCommand) -> Result<ExitCode> {
                 common.client().delete(id).await?;
             }
         }
-        JobsCommand::Dead { limit, common } => common.print(&common.client().dead(*limit).await?, show::dead)?,
+        JobsCommand::Dead { limit, cursor, common } => {
+            let page = ListJobs { status: None, limit: *limit, cursor: cursor.clone() };
+            common.print(&common.client().dead(&page).await?, show::dead)?;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

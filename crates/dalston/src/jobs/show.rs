@@ -17,11 +17,7 @@ pub(super) fn list(list: &JobList) -> String {
             format_args!("{}  {:<10} {:<24} {length:>9}  {name}", job.id, job.status.as_str(), job.created_at),
         );
     }
-    match &list.next_cursor {
-        Some(cursor) => line(&mut text, format_args!("more with --cursor {cursor}")),
-        None if list.items.is_empty() => line(&mut text, format_args!("no jobs")),
-        None => {}
-    }
+    ending(&mut text, list.next_cursor.as_deref(), list.items.is_empty(), "no jobs");
     text
 }
 
@@ -74,10 +70,17 @@ pub(super) fn dead(dead: &DeadList) -> String {
         let why = item.task.error.as_ref().map_or_else(String::new, |e| format!("{} ({})", e.message, e.code));
         line(&mut text, format_args!("{}  {stage:<12} {name}: {why}", item.job_id));
     }
-    if dead.items.is_empty() {
-        line(&mut text, format_args!("nothing failed for good"));
-    }
+    ending(&mut text, dead.next_cursor.as_deref(), dead.items.is_empty(), "nothing failed for good");
     text
+}
+
+/// What stands below a page.
+fn ending(text: &mut String, next_cursor: Option<&str>, is_empty: bool, nothing: &str) {
+    match next_cursor {
+        Some(cursor) => line(text, format_args!("more with --cursor {cursor}")),
+        None if is_empty => line(text, format_args!("{nothing}")),
+        None => {}
+    }
 }
 
 fn stage_line(stage: &Stage) -> String {

@@ -16,8 +16,8 @@ pub struct TranscribeArgs {
     /// Which server. Where none is named and none runs, one is started for as long as this takes.
     #[command(flatten)]
     pub target: Target,
-    /// Start a server for this alone, even if one runs
-    #[arg(long, conflicts_with = "endpoint")]
+    /// Start a server for this alone, even if one runs or is named
+    #[arg(long)]
     pub embedded: bool,
     /// How to write what was said
     #[arg(short, long, value_enum, default_value_t = Format::Txt)]

@@ -7,8 +7,9 @@ use axum::{
 };
 use dalston_protocol::{ApiError, ErrorCode, RequestId};
 use http::{HeaderValue, StatusCode, header};
+use serde_json::json;
 
-use crate::batch::Dialect;
+use crate::batch::JobsCode;
 
 /// Answers with the error's status; the body is written where the request's id is known.
 #[derive(Debug)]
@@ -32,10 +33,11 @@ pub(super) fn write_body(response: &mut Response, request_id: &RequestId) -> Opt
         return None;
     }
     let error = given.unwrap_or_else(|| unnamed(status));
-    let told = match response.extensions_mut().remove::<Dialect>() {
-        Some(dialect) => Json(dialect.body(&error, request_id)).into_response(),
-        None => Json(error.body(request_id)).into_response(),
-    };
+    let mut told = json!(error.body(request_id));
+    if let Some(JobsCode(code)) = response.extensions_mut().remove() {
+        told["error"]["code"] = code.into();
+    }
+    let told = Json(told).into_response();
     let (parts, body) = told.into_parts();
     *response.body_mut() = body;
     let headers = response.headers_mut();

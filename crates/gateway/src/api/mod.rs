@@ -95,7 +95,7 @@ fn table(limits: &HttpLimits) -> Vec<Route> {
         reads("/v1/models/{id}", READ, "one of these", get(capabilities::model)),
         reads("/v1/engines", READ, "what each engine can do", get(capabilities::engines)),
         reads("/v1/traces", AnyOf(&[Scope::Admin]), "recent traces, with --trace-ring", get(traces::list)),
-        // A trace id is as hard to guess as a key, and a session's or job's owner is told it.
+        // A trace id is as hard to guess as a key unless its caller chose it, and a session's or job's owner is told it.
         reads(
             "/v1/traces/{trace_id}",
             AnyOf(&[Scope::Realtime, Scope::Batch, Scope::Read]),

@@ -17,7 +17,7 @@ use super::{
     follow::{Follower, announce},
     form::{File, Incoming, unwritable},
     idempotency::{self, REPLAYED, idempotency},
-    openai::{self, Dialect},
+    openai,
     places::Holder,
     query::Query,
     read::transcript,
@@ -70,11 +70,7 @@ async fn serve(
     if openai::is_sdk(request.headers()) {
         asked.comes_from_openais_sdk();
     }
-    let answer = answer(app, batch, principal, &caller, request, &mut asked).await;
-    if asked.is_openai() {
-        return Ok(answer.map_err(|failure| (Extension(Dialect::OpenAi), failure)).into_response());
-    }
-    answer
+    answer(app, batch, principal, &caller, request, &mut asked).await
 }
 
 async fn answer(

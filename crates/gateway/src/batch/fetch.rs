@@ -4,11 +4,13 @@ use dalston_egress::{Client, EgressError, Limits, Origin, Request, file_name};
 use dalston_protocol::{ApiError, ErrorCode};
 use dalston_store::{StoreError, Upload};
 use dalston_telemetry::{Component, TraceContext};
+use tokio::time::Instant;
 
 use super::{
     JobSettings,
     create::Caller,
     form::{File, printable, unwritable},
+    pace::Pace,
 };
 
 /// The field at fault.
@@ -47,7 +49,13 @@ impl Fetch<'_> {
         }
         let name = file_name(url).and_then(|name| printable(&name));
         let mut file = File { upload: upload().await.map_err(unwritable)?, name, bytes: 0 };
-        while let Some(piece) = answer.chunk().await.map_err(told)? {
+        let mut pace = Pace::default();
+        loop {
+            let began = Instant::now();
+            let Some(piece) = answer.chunk().await.map_err(told)? else { break };
+            // It holds a place among the uploads as a slow client does.
+            pace.came(piece.len(), began.elapsed())
+                .map_err(|slow| ApiError::param(FIELD, format!("{FIELD}: {slow}")))?;
             file.bytes += piece.len() as u64;
             file.upload.write(piece).await.map_err(unwritable)?;
         }

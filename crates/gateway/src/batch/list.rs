@@ -17,15 +17,20 @@ pub(crate) async fn list(
     uri: Uri,
 ) -> Result<Json<JobList>, Failure> {
     let query = wanted(&uri).map_err(Failure)?;
-    let page = batch(&app)?.store.list(&caller.tenant(), query).await.map_err(|error| match error {
+    let page = batch(&app)?.store.list(&caller.tenant(), query).await.map_err(unlisted)?;
+    let items = page.jobs.iter().map(view::summary).collect();
+    Ok(Json(JobList { items, next_cursor: page.next_cursor }))
+}
+
+/// Why there is no such page.
+pub(super) fn unlisted(error: StoreError) -> Failure {
+    match error {
         StoreError::InvalidCursor => {
             let message = "this cursor is none that a list has given; leave it away to begin with the newest job";
             Failure(ApiError::param("cursor", message))
         }
         other => unreadable(other),
-    })?;
-    let items = page.jobs.iter().map(view::summary).collect();
-    Ok(Json(JobList { items, next_cursor: page.next_cursor }))
+    }
 }
 
 fn wanted(uri: &Uri) -> Result<ListQuery, ApiError> {

@@ -44,7 +44,7 @@ pub(crate) use self::{
     fields::{form_schema, translation_schema},
     list::list,
     manage::{cancel, delete, rename, retry},
-    openai::Dialect,
+    openai::JobsCode,
     read::{dead, export, one},
     tasks::{artifact, artifacts, tasks},
 };

@@ -18,7 +18,9 @@ use serde_json::{Value, json};
 use super::{
     Batch, batch,
     export::{Format, Layout, render},
-    job_id, no_artifact,
+    job_id,
+    list::unlisted,
+    no_artifact,
     query::Query,
     unreadable, view,
 };
@@ -98,16 +100,22 @@ pub(crate) async fn dead(
     Extension(caller): Extension<Principal>,
     uri: Uri,
 ) -> Result<Json<Value>, Failure> {
-    let query = Query::read(&uri, &["limit"]).map_err(Failure)?;
+    let query = Query::read(&uri, &["limit", "cursor"]).map_err(Failure)?;
     let limit = query.number("limit", 1..=MOST_DEAD, 20).map_err(Failure)?;
-    let dead = batch(&app)?.store.dead(&caller.tenant(), limit).await.map_err(unreadable)?;
+    let cursor = query.get("cursor").map(str::to_owned);
+    let page = batch(&app)?.store.dead(&caller.tenant(), limit, cursor).await.map_err(unlisted)?;
     let now = SystemTime::now();
-    let items: Vec<Value> = dead
+    let items: Vec<Value> = page
+        .tasks
         .iter()
         .map(|dead| {
             let task = view::task(&dead.task, now);
             json!({ "job_id": dead.task.job_id, "name": dead.job_name, "task": task })
         })
         .collect();
-    Ok(Json(json!({ "items": items })))
+    let mut dead = json!({ "items": items });
+    if let Some(cursor) = page.next_cursor {
+        dead["next_cursor"] = cursor.into();
+    }
+    Ok(Json(dead))
 }

@@ -304,6 +304,9 @@ fn vocabulary(value: &str) -> Result<Vec<String>, ApiError> {
     if terms.len() > MAX_VOCABULARY_TERMS {
         return Err(wrong(format!("vocabulary has {} terms; at most {MAX_VOCABULARY_TERMS} are allowed", terms.len())));
     }
+    if let Some(term) = terms.iter().find(|term| term.chars().any(char::is_control)) {
+        return Err(wrong(format!("the term {} of vocabulary has control characters; leave them out", shown(term))));
+    }
     match terms.iter().find(|term| term.trim().is_empty() || term.chars().count() > MAX_VOCABULARY_TERM) {
         Some(term) => Err(wrong(format!(
             "the term {} of vocabulary has {} characters; 1 to {MAX_VOCABULARY_TERM} are allowed",

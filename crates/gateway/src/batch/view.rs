@@ -77,7 +77,8 @@ fn stage(task: &TaskRecord, now: SystemTime) -> Stage {
         engine_id: task.engine_id.clone(),
         status: task.status,
         progress: done(task),
-        wait_seconds: between(task.ready_at, wait_until),
+        // What earlier attempts took, and the pauses between, is waiting for this one.
+        wait_seconds: between(task.first_ready_at, wait_until),
         duration_seconds: between(started_at, ended),
     }
 }
@@ -129,6 +130,7 @@ mod tests {
             error: None,
             traceparent: None,
             first_attempt: None,
+            first_ready_at: at(4),
             ready_at: at(10),
             started_at: at(12),
             ended_at: status.is_terminal().then(|| at(17)).flatten(),
@@ -136,15 +138,15 @@ mod tests {
     }
 
     #[test]
-    fn a_stage_tells_how_long_it_waited_and_worked() {
+    fn a_stage_tells_how_long_it_waited_and_worked_its_earlier_attempts_included() {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(15);
         let times = |status| {
             let stage = stage(&record(status, 0.5), now);
             (stage.wait_seconds, stage.duration_seconds)
         };
-        assert_eq!(times(TaskStatus::Completed), (Some(2.0), Some(5.0)));
-        assert_eq!(times(TaskStatus::Running), (Some(2.0), Some(3.0)));
-        assert_eq!(times(TaskStatus::Ready), (Some(5.0), None));
+        assert_eq!(times(TaskStatus::Completed), (Some(8.0), Some(5.0)));
+        assert_eq!(times(TaskStatus::Running), (Some(8.0), Some(3.0)));
+        assert_eq!(times(TaskStatus::Ready), (Some(11.0), None));
     }
 
     #[test]

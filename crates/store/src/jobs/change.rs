@@ -151,8 +151,8 @@ impl Edit<'_> {
     ) -> Result<(), StoreError> {
         let task = self.task_to_move(job, id, TaskStatus::Ready).await?;
         let query = statement(
-            "UPDATE tasks SET status = 'ready', traceparent = $2, ready_at = $3, progress = 0.0, deadline = $4 \
-             WHERE id = $1",
+            "UPDATE tasks SET status = 'ready', traceparent = $2, ready_at = $3, \
+             first_ready_at = COALESCE(first_ready_at, $3), progress = 0.0, deadline = $4 WHERE id = $1",
         );
         let query = query.bind(id.as_str()).bind(traceparent.map(String::as_str)).bind(self.now);
         self.run(query.bind(millis(deadline))).await?;

@@ -40,6 +40,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("attempts", include_str!("0004_attempts.sql")),
     ("engines", include_str!("0005_engines.sql")),
     ("setbacks", include_str!("0006_setbacks.sql")),
+    ("first_ready", include_str!("0007_first_ready.sql")),
 ];
 
 #[derive(Debug, Clone)]

@@ -89,12 +89,12 @@ impl JobStore {
         // `attempt` stays: a zombie of the first try must not take part in the second.
         let query = statement(
             "UPDATE tasks SET status = 'ready', failures = 0, crashes = 0, put_off = 0, progress = 0.0, ready_at = $2, \
-             started_at = NULL, ended_at = NULL WHERE job_id = $1 AND status = 'failed'",
+             first_ready_at = $2, started_at = NULL, ended_at = NULL WHERE job_id = $1 AND status = 'failed'",
         );
         edit.run(query.bind(id.as_str()).bind(edit.now)).await?;
         let query = statement(
             "UPDATE tasks SET status = 'pending', failures = 0, crashes = 0, put_off = 0, progress = 0.0, ready_at = NULL, \
-             started_at = NULL, ended_at = NULL WHERE job_id = $1 AND status = 'cancelled'",
+             first_ready_at = NULL, started_at = NULL, ended_at = NULL WHERE job_id = $1 AND status = 'cancelled'",
         );
         edit.run(query.bind(id.as_str())).await?;
         let query = statement(

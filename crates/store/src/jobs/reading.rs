@@ -2,7 +2,10 @@
 
 use std::time::SystemTime;
 
-use dalston_protocol::{JobId, job::JobStatus};
+use dalston_protocol::{
+    JobId,
+    job::{JobStatus, TaskStatus},
+};
 
 use super::{
     JobRecord, JobStore, MAX_TASKS, TaskRecord,
@@ -46,6 +49,15 @@ pub struct DeadTask {
     pub task: TaskRecord,
 }
 
+/// Tasks that failed for good.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DeadPage {
+    /// The tasks.
+    pub tasks: Vec<DeadTask>,
+    /// Gives the next page; absent on the last.
+    pub next_cursor: Option<String>,
+}
+
 /// By the primary key.
 pub(super) const JOB: &str = concat!("SELECT ", job_columns!(""), " FROM jobs WHERE id = $1");
 /// By `tasks_by_job`.
@@ -63,14 +75,6 @@ pub(super) const LIST_OF_STATUS: &str = concat!(
     job_columns!(""),
     " FROM jobs WHERE tenant = $1 AND status = $5 AND (created_at, id) < ($2, $3) ",
     "ORDER BY created_at DESC, id DESC LIMIT $4",
-);
-/// By `jobs_by_status`, then `tasks_by_job`.
-pub(super) const DEAD: &str = concat!(
-    "SELECT jobs.name AS job_name, ",
-    task_columns!("tasks."),
-    " FROM jobs JOIN tasks ON tasks.job_id = jobs.id ",
-    "WHERE jobs.tenant = $1 AND jobs.status = 'failed' AND tasks.status = 'failed' ",
-    "ORDER BY jobs.created_at DESC, jobs.id DESC, tasks.position LIMIT $2",
 );
 /// By `jobs_open`.
 pub(super) const OPEN: &str =
@@ -137,14 +141,21 @@ impl JobStore {
         Ok(JobPage { jobs, next_cursor })
     }
 
-    /// A tenant's tasks that failed for good, those of the newest jobs first. [`replay`](Self::replay) gives them another
-    /// chance.
+    /// A tenant's tasks that failed for good, those of the newest jobs first; `limit` and `cursor` count jobs that failed, as in
+    /// [`list`](Self::list). [`replay`](Self::replay) gives them another chance.
     ///
     /// # Errors
-    /// As said.
-    pub async fn dead(&self, tenant: &str, limit: u32) -> Result<Vec<DeadTask>, StoreError> {
-        let select = statement(DEAD).bind(tenant).bind(bounded(limit));
-        self.all(select, |row| Ok(DeadTask { job_name: Row(row).get("job_name")?, task: row::task(row)? })).await
+    /// As there.
+    pub async fn dead(&self, tenant: &str, limit: u32, cursor: Option<String>) -> Result<DeadPage, StoreError> {
+        let query = ListQuery { status: Some(JobStatus::Failed), since: None, limit, cursor };
+        let JobPage { jobs, next_cursor } = self.list(tenant, query).await?;
+        let mut tasks = Vec::new();
+        for job in jobs {
+            let of_job = self.tasks(&job.id).await?;
+            let failed = of_job.into_iter().filter(|task| task.status == TaskStatus::Failed);
+            tasks.extend(failed.map(|task| DeadTask { job_name: job.name.clone(), task }));
+        }
+        Ok(DeadPage { tasks, next_cursor })
     }
 
     /// Jobs that are not terminal and that nothing has touched since then, longest untouched first. Progress of a task

@@ -162,6 +162,8 @@ pub struct TaskRecord {
     pub traceparent: Option<String>,
     /// The span of the first attempt, likewise: also when whoever ran it was killed.
     pub first_attempt: Option<String>,
+    /// From when on it could run at all: before its first attempt.
+    pub first_ready_at: Option<SystemTime>,
     /// From when on it may run: after a failure that is later than now.
     pub ready_at: Option<SystemTime>,
     /// When the last attempt began.

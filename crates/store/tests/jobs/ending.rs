@@ -120,7 +120,7 @@ async fn a_failed_job_is_replayed(fixture: Fixture) {
     fixture.store.fail(&tasks[1], 1, &for_good()).await.unwrap();
     fixture.set(&job, JobStatus::Failed).await;
     fixture.apply(&job, &[Change::Expires(Some(SystemTime::now()))]).await;
-    let dead = fixture.store.dead(TENANT, 10).await.unwrap();
+    let dead = fixture.store.dead(TENANT, 10, None).await.unwrap().tasks;
     assert_eq!(dead.iter().map(|dead| &dead.task.id).collect::<Vec<_>>(), [&tasks[1]]);
     assert_eq!(dead[0].task.error.as_ref().unwrap().code, "unsupported_audio");
     fixture.published().await;
@@ -134,7 +134,7 @@ async fn a_failed_job_is_replayed(fixture: Fixture) {
     let published = fixture.published().await;
     assert!(matches!(&published[0], Outgoing::Task { task, .. } if *task == tasks[1]), "{published:?}");
     assert_eq!(published[1..], [Outgoing::Job(job.clone())]);
-    assert_eq!(fixture.store.dead(TENANT, 10).await.unwrap(), []);
+    assert_eq!(fixture.store.dead(TENANT, 10, None).await.unwrap().tasks, []);
 
     // With all its attempts, and to the end.
     let work = fixture.start(&tasks[1]).await;

@@ -17,6 +17,7 @@ use crate::{
 of_both_databases!(
     cursor_pages_neither_repeat_nor_skip_while_jobs_are_added,
     lists_are_narrowed_by_status_and_time,
+    what_failed_for_good_is_told_page_by_page,
     a_cursor_that_no_page_gave_is_refused,
     tenants_do_not_see_each_other,
     a_job_is_renamed,
@@ -53,6 +54,26 @@ async fn cursor_pages_neither_repeat_nor_skip_while_jobs_are_added(fixture: Fixt
     let newest = fixture.store.list(TENANT, page(1_000, None)).await.unwrap();
     assert!(newest.jobs.is_sorted_by(|a, b| (a.created_at, &a.id) > (b.created_at, &b.id)));
     assert_eq!(newest.next_cursor, None);
+}
+
+async fn what_failed_for_good_is_told_page_by_page(fixture: Fixture) {
+    let mut failed = Vec::new();
+    for _ in 0..5 {
+        failed.push(fixture.failed_job().await);
+        fixture.job().await;
+    }
+    failed.reverse();
+    let (mut seen, mut cursor) = (Vec::new(), None);
+    loop {
+        let page = fixture.store.dead(TENANT, 2, cursor).await.unwrap();
+        assert!(page.tasks.len() <= 2);
+        seen.extend(page.tasks.into_iter().map(|dead| (dead.task.job_id, dead.task.id)));
+        cursor = page.next_cursor;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    assert_eq!(seen, failed);
 }
 
 async fn lists_are_narrowed_by_status_and_time(fixture: Fixture) {
@@ -96,7 +117,7 @@ async fn tenants_do_not_see_each_other(fixture: Fixture) {
     let store = &fixture.store;
     assert_eq!(store.job("key_2", &job).await.unwrap(), None);
     assert_eq!(store.list("key_2", page(10, None)).await.unwrap().jobs, [other]);
-    assert_eq!(store.dead("key_2", 10).await.unwrap(), []);
+    assert_eq!(store.dead("key_2", 10, None).await.unwrap().tasks, []);
     assert_eq!(store.cancel("key_2", &job).await.unwrap(), None);
     assert!(!store.rename("key_2", &job, Some("mine")).await.unwrap());
     assert!(!store.replay("key_2", &job).await.unwrap());

@@ -6,6 +6,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use crate::names::span::DELIVER_WEBHOOK;
 use crate::record::SpanRecord;
 
 /// Deeper than any trace of ours; what lies below is its ancestor's work.
@@ -31,7 +32,8 @@ impl Step<'_> {
     }
 }
 
-/// The critical path of one trace, in order. What cannot be reached from a root, or from a parent that has not ended, is left out.
+/// The critical path of one trace, in order. What cannot be reached from a root, or from a parent that has not ended, is left out,
+/// and so are messages to webhooks: they are sent when the job has ended, and again for hours if nobody takes them.
 pub fn critical_path(spans: &[SpanRecord]) -> Vec<Step<'_>> {
     let tops = Node::tops(spans);
     let mut path = Path::default();
@@ -39,6 +41,11 @@ pub fn critical_path(spans: &[SpanRecord]) -> Vec<Step<'_>> {
         path.walk(None, tops, from, to);
     }
     path.in_order()
+}
+
+/// How many spans stand alone: one, the root, in a trace that is whole.
+pub(super) fn tops(spans: &[SpanRecord]) -> usize {
+    Node::tops(spans).len()
 }
 
 /// A span with all that it led to.
@@ -57,7 +64,7 @@ impl<'a> Node<'a> {
         let known: HashSet<&str> = spans.iter().map(|span| span.span_id.as_str()).collect();
         let mut children: HashMap<&str, Vec<&SpanRecord>> = HashMap::new();
         let mut tops = Vec::new();
-        for span in spans {
+        for span in spans.iter().filter(|span| span.name != DELIVER_WEBHOOK) {
             match span.parent_span_id.as_deref().filter(|parent| known.contains(parent)) {
                 Some(parent) => children.entry(parent).or_default().push(span),
                 None => tops.push(span),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use super::critical::{Step, critical_path};
+use super::critical::{Step, critical_path, tops};
 use super::duration;
 use crate::names::key;
 use crate::record::SpanRecord;
@@ -21,7 +21,7 @@ struct Totals {
     queued: u64,
 }
 
-/// A line for the critical path and one for each lane. No spans give an empty text.
+/// A line for the critical path, one for each lane, and one for what is missing. No spans give an empty text.
 pub fn summary(spans: &[SpanRecord]) -> String {
     let path = critical_path(spans);
     if path.is_empty() {
@@ -44,6 +44,13 @@ pub fn summary(spans: &[SpanRecord]) -> String {
         let lane: String = lane.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
         let [busy, critical, awaited, queued] = [busy, critical, awaited, queued].map(duration);
         let _ = writeln!(text, "{lane:<width$}  {busy:>9}  {critical:>9}  {awaited:>9}  {queued:>9}");
+    }
+    let parts = tops(spans);
+    if parts > 1 {
+        let _ = writeln!(
+            text,
+            "not whole: {parts} parts whose parents are not here; they run still, or went with their process"
+        );
     }
     text
 }
@@ -106,6 +113,17 @@ gateway    10.0 ms    10.0 ms       0 ns       0 ns
 "
         );
         assert_eq!(summary(&[]), "");
+    }
+
+    #[test]
+    fn a_trace_whose_beginning_is_lost_says_so() {
+        let spans =
+            [span("process", "post", "engine", "process", 40, 100), span("look", "gone", "engine", "look", 100, 101)];
+        assert!(
+            summary(&spans).ends_with(
+                "not whole: 2 parts whose parents are not here; they run still, or went with their process\n"
+            )
+        );
     }
 
     #[test]

@@ -123,7 +123,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         "Tasks that failed for good.",
         &[("200", Json("DeadList"))],
     )
-    .query(&[("limit", "1 to 100, 20 if absent")]),
+    .query(&[("limit", "jobs whose tasks are told: 1 to 100, 20 if absent"), ("cursor", "`next_cursor` of the page before")]),
     op("GET", JOB, "get_job", "One job, with stages, and with its transcript once completed.", &[("200", Json("Job"))]),
     op("PATCH", JOB, "rename_job", "Name it otherwise, or not at all (null). What is not given stays.", &[("200", Json("Job"))])
         .takes(Body::Json("Rename")),

@@ -28,9 +28,9 @@ pub(super) fn schemas() -> Map<String, Value> {
     add("TaskList", shape(&TaskList { tasks: vec![task()] }, &TaskList { tasks: vec![least_task()] }));
     let artifacts = json!({ "artifacts": [Artifact { name: "1/output.json".into(), bytes: 120 }] });
     add("ArtifactList", shape(&artifacts, &artifacts));
-    let dead =
-        |task, name: Option<&str>| json!({ "items": [{ "job_id": JobId::generate(), "name": name, "task": task }] });
-    add("DeadList", shape(&dead(task(), Some("talk.wav")), &dead(least_task(), None)));
+    let dead = |task, name: Option<&str>| json!([{ "job_id": JobId::generate(), "name": name, "task": task }]);
+    let (full, least) = (dead(task(), Some("talk.wav")), dead(least_task(), None));
+    add("DeadList", shape(&json!({ "items": full, "next_cursor": "1.job_1" }), &json!({ "items": least })));
     add("Rename", json!({ "type": "object", "properties": { "name": { "type": ["string", "null"] } } }));
     add("Webhook", shape(&webhook(), &least_webhook()));
     let list = |delivery| WebhookDeliveryList { items: vec![delivery] };

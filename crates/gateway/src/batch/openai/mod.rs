@@ -12,7 +12,7 @@ use http::{HeaderMap, header};
 
 pub(crate) use self::{
     answer::answer,
-    error::{Dialect, cancelled, failed},
+    error::{JobsCode, cancelled, failed},
 };
 
 /// Whether OpenAI's own client sends this, which reads no other answer: asked for an engine by its name here and for no

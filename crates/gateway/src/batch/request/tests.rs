@@ -87,6 +87,7 @@ fn a_wrong_value_names_its_field_and_what_is_allowed() {
     check(&[("num_speakers", "2")], "num_speakers", "diarize");
     check(&[("num_speakers", "NaN")], "num_speakers", "1 to 32");
     check(&[("vocabulary", "Dalston")], "vocabulary", "JSON array");
+    check(&[("vocabulary", r#"["go\nforward"]"#)], "vocabulary", "control characters");
     check(&[("vocabulary", &format!("[{}]", ["\"a\""; 101].join(",")))], "vocabulary", "at most 100");
     check(&[("vocabulary", r#"[""]"#)], "vocabulary", "1 to 50");
     check(&[("language", "../../etc/passwd")], "language", "en-US");
