@@ -90,6 +90,7 @@ fn outcome_of_close(code: CloseCode) -> SessionOutcome {
         CloseCode::Unauthorized | CloseCode::Forbidden => SessionOutcome::Unauthorized,
         CloseCode::NotFound => SessionOutcome::NotFound,
         CloseCode::Timeout => SessionOutcome::ClientIdle,
+        CloseCode::Resumed => SessionOutcome::Moved,
         CloseCode::RateLimited => SessionOutcome::RateLimited,
         CloseCode::NoCapacity => SessionOutcome::NoCapacity,
     }
