@@ -112,6 +112,15 @@ impl Replay {
         self.forget_before(self.base + bytes);
     }
 
+    /// Nothing that this connection has carried will be asked for again.
+    pub(crate) fn forget_sent(&mut self) {
+        for said in self.said.drain(..self.sent) {
+            self.size -= said.size();
+            self.base += if let Said::Audio(bytes) = &said { bytes.len() as u64 } else { 0 };
+        }
+        self.sent = 0;
+    }
+
     /// Another connection carries everything from this byte on. `false`: it is not there any more.
     pub(crate) fn rewind(&mut self, byte: u64) -> bool {
         if byte < self.base {

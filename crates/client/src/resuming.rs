@@ -20,7 +20,7 @@ use tokio::{
     sync::mpsc,
     time::{Instant, sleep, sleep_until, timeout},
 };
-use tokio_tungstenite::tungstenite::{Error as WsError, Message};
+use tokio_tungstenite::tungstenite::Message;
 
 use crate::{
     Event, StreamClient, StreamError,
@@ -67,6 +67,7 @@ pub(crate) fn start(client: StreamClient, socket: Socket) -> (mpsc::Sender<Comma
         events,
         replay: Replay::new(limit),
         offer: None,
+        has_begun: false,
         acknowledged: 0,
         progress: Instant::now(),
         finals: VecDeque::new(),
@@ -88,6 +89,7 @@ struct Carrier {
     replay: Replay,
     /// How to come back, once the server has said so.
     offer: Option<ResumeOffer>,
+    has_begun: bool,
     acknowledged: u64,
     /// When something was acknowledged last.
     progress: Instant,
@@ -114,7 +116,11 @@ impl Carrier {
         let mut halves = socket.split();
         loop {
             let last = match self.carry(&mut halves).await {
-                End::Over => return,
+                End::Over => {
+                    // Else the server would wait for us.
+                    let _ = timeout(LAST_WORD, halves.0.send(farewell())).await;
+                    return;
+                }
                 End::Told(last) => last,
                 End::Lost(last) => match self.come_back(last).await {
                     Ok(again) => {
@@ -132,10 +138,10 @@ impl Carrier {
     /// Moves what is said and what is heard, until the connection ends.
     async fn carry(&mut self, (sink, stream): &mut Half) -> End {
         let (mut waiting, mut is_flushing, mut has_left) = (None, false, false);
-        let mut says_more = true;
+        let (mut says_more, mut is_mute) = (true, false);
         let events = self.events.clone();
         loop {
-            let says = !self.replay.is_sent() || (self.leaves && !has_left);
+            let says = !is_mute && (!self.replay.is_sent() || (self.leaves && !has_left));
             let is_stuck = !self.replay.has_room() && self.replay.is_sent();
             tokio::select! {
                 biased;
@@ -167,28 +173,25 @@ impl Carrier {
                         has_left |= said.is_none();
                         sink.start_send_unpin(said.map_or_else(farewell, frame))
                     });
-                    if let Err(error) = sent && let Some(end) = self.cannot_send(error) {
-                        return end;
+                    if self.has_begun && self.offer.is_none() {
+                        // It will not be asked for.
+                        self.replay.forget_sent();
                     }
+                    // Why, is told by what is still to be read.
+                    is_mute |= sent.is_err();
+                    is_flushing &= !is_mute;
                 }
-                command = self.commands.recv(), if says_more && !says && !is_flushing && self.replay.has_room() => match command {
+                command = self.commands.recv(), if says_more && !says && !is_mute && !is_flushing && self.replay.has_room() => match command {
                     Some(Command::Say(said)) => self.replay.push(said),
                     Some(Command::Leave) => self.leaves = true,
                     None if self.events.is_closed() => return End::Over,
                     None => says_more = false,
                 },
+                () = events.closed(), if !says_more => return End::Over,
                 () = sleep_until(self.progress + ACKNOWLEDGED_WITHIN), if is_stuck => {
                     self.replay.give_up(self.client.wanted().bytes_per_second() as u64);
                 }
             }
-        }
-    }
-
-    /// A server that has closed says why in what is still to be read.
-    fn cannot_send(&self, error: WsError) -> Option<End> {
-        match StreamError::from(error) {
-            StreamError::Ended => None,
-            error => Some(self.lost(error)),
         }
     }
 
@@ -208,10 +211,14 @@ impl Carrier {
     }
 
     /// Takes note of an event. Gives what the application is to hear.
-    fn hears(&mut self, heard: Heard) -> Option<Heard> {
-        let Ok(Event::Message(message)) = &heard else { return Some(heard) };
-        match &**message {
-            ServerMessage::SessionBegin { resume, .. } => self.offer = resume.clone().or(self.offer.take()),
+    fn hears(&mut self, mut heard: Heard) -> Option<Heard> {
+        let Ok(Event::Message(message)) = &mut heard else { return Some(heard) };
+        match &mut **message {
+            // The token is nobody else's affair.
+            ServerMessage::SessionBegin { resume, .. } => {
+                self.has_begun = true;
+                self.offer = resume.take().or(self.offer.take());
+            }
             ServerMessage::AudioAck { bytes } => {
                 self.acknowledged = *bytes;
                 self.progress = Instant::now();
@@ -294,8 +301,9 @@ impl Carrier {
                 Ok(Some(Err(_)) | None) | Err(_) => return Greeting::NotNow,
             };
             match heard {
-                Ok(Event::Message(message)) => match &*message {
-                    ServerMessage::SessionBegin { resumed: Some(resumed), .. } => {
+                Ok(Event::Message(mut message)) => match &mut *message {
+                    ServerMessage::SessionBegin { resumed: Some(resumed), resume, .. } => {
+                        self.offer = resume.take().or(self.offer.take());
                         if !self.replay.rewind(resumed.bytes) {
                             let why =
                                 format!("the server asks for audio from byte {}, which is not kept", resumed.bytes);

@@ -51,10 +51,9 @@ impl Verdict {
         Self { outcome: SessionOutcome::Moved, code: CloseCode::Resumed.as_u16(), cause: "resumed_elsewhere" }
     }
 
-    /// A client that came back learns how its session had ended.
-    pub(super) fn told_later(code: u16) -> Self {
-        let outcome = CloseCode::try_from(code).map_or(SessionOutcome::Completed, outcome_of_close);
-        Self { outcome, code, cause: "told_later" }
+    /// A client that came back learns how its session had ended, which is counted where it did.
+    pub(super) const fn told_later(code: u16) -> Self {
+        Self { outcome: SessionOutcome::Moved, code, cause: "told_later" }
     }
 
     /// The client was sent to another gateway and did not go on there.

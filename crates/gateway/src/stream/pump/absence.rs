@@ -62,9 +62,17 @@ impl Pump<'_> {
     pub(super) fn give_up_client(&mut self, now: Instant) {
         let Some(otherwise) = self.absent.take() else { return };
         self.decide(otherwise);
-        self.is_heard = true;
+        self.forget();
         self.socket = None;
         self.hang_up(now);
+    }
+
+    /// Nobody is to come back for it any more, though its worker still has to answer.
+    pub(super) fn forget(&mut self) {
+        if let Some(keeping) = self.keeping.take() {
+            // It bounds its waits by itself.
+            tokio::spawn(keeping.conclude(None, true));
+        }
     }
 
     /// Whether a client that closes like this means it: with 1000, without a code, or with a code of its own. A proxy that goes

@@ -83,7 +83,7 @@ impl Pump<'_> {
         if self.may_return() && !Self::is_farewell(frame) {
             self.await_client(closed, now);
         } else {
-            self.is_heard = true;
+            self.forget();
             self.decide(closed);
             self.outbox.clear();
             self.hang_up(now);
