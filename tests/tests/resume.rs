@@ -211,6 +211,59 @@ async fn a_session_is_one_trace_through_both_gateways() {
     assert_eq!(again.span.links[0].span_id, root.span.span_id);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_stands_still_and_then_forgets_everything_costs_no_word() {
+    let plan = Plan::loopback().gateways(2).realtime(2).for_jobs(0, 0);
+    let expected = ["Redis", "registry", "slot", "heartbeat"];
+    let mut cluster = expected.iter().fold(plan, |plan, line| plan.expect(line)).start().await;
+    let audio = speech::demo();
+    let alone = undisturbed(cluster.gateway(), &audio).await;
+    let client = client(&cluster, SessionConfig::default());
+    let (sender, pieces) = tokio::sync::mpsc::channel(1);
+    let speaking = tokio::spawn({
+        let audio = audio.clone();
+        async move {
+            let (mut sink, mut events) = client.connect().await.expect("the server takes connections");
+            let sending = tokio::spawn(async move {
+                let mut ticks = tokio::time::interval(PACE);
+                for piece in audio.chunks(PIECE) {
+                    ticks.tick().await;
+                    sink.send_audio(piece.to_vec()).await.expect("the session goes on");
+                }
+                sink.send(&ClientMessage::End).await.expect("the session goes on");
+            });
+            let mut heard = Heard { events: Vec::new(), code: 0, reason: String::new() };
+            loop {
+                match session::next(&mut events).await {
+                    Event::Message(event) => {
+                        if matches!(*event, ServerMessage::Final(_)) {
+                            let _ = sender.send(Instant::now()).await;
+                        }
+                        heard.events.push(*event);
+                    }
+                    Event::Closed { code, reason } => {
+                        sending.await.expect("it does not panic");
+                        return Heard { code, reason, ..heard };
+                    }
+                }
+            }
+        }
+    });
+    let mut finals = pieces;
+    finals.recv().await.expect("a first final");
+    cluster.redis.stop();
+    // Nobody can write anything down, and the next one is told all the same.
+    tokio::time::timeout(Duration::from_secs(15), finals.recv()).await.expect("in time").expect("another final");
+    cluster.redis.cont();
+    cluster.redis.ask(&["FLUSHALL"]);
+    // Long enough to be told everything anew.
+    sleep(Duration::from_secs(3)).await;
+    cluster.gateways[0].kill();
+    finals.close();
+    let heard = speaking.await.expect("a client does not panic");
+    assert_eq!(is_whole(&heard, &alone), 1);
+}
+
 /// A way to a server that breaks: each connection ends in the middle of something, the first few of them.
 struct Bad {
     endpoint: Endpoint,
@@ -232,8 +285,13 @@ impl Bad {
                 let far = TcpStream::connect(&there).await.expect("the server is there");
                 let chance = |what: u64| chance(seed, n, what);
                 // Bytes that still get through, this way and that.
-                let (up, down) = (600 + chance(0) % 200_000, 400 + chance(1) % 20_000);
-                let (up, down) = if n < most { (up, down) } else { (u64::MAX, u64::MAX) };
+                let (up, down) = (600 + chance(0) % 300_000, chance(1) % 4_000);
+                let (up, down) = match n {
+                    // The first one tells the client how to come back.
+                    0 => (u64::MAX, down + 1_500),
+                    n if n < most => (up, down),
+                    _ => (u64::MAX, u64::MAX),
+                };
                 let breaks = counted.clone();
                 connections.spawn(async move {
                     let ((near_in, near_out), (far_in, far_out)) = (near.into_split(), far.into_split());
@@ -280,6 +338,7 @@ async fn wherever_its_connections_break_a_session_says_what_it_says_undisturbed(
         let client = StreamClient::new(way.endpoint.clone()).resumable(true);
         let (audio, alone) = (audio.clone(), alone.clone());
         sessions.spawn(async move {
+            let way = way;
             // As fast as it goes, or ten times as fast as it was spoken.
             let gap = if seed % 2 == 0 { Duration::ZERO } else { PACE / 10 };
             let heard = session::stream(&client, audio, 640 * (1 + seed as usize % 7), gap).await;

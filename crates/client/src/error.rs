@@ -70,9 +70,12 @@ impl ConnectError {
     /// Whether the same may succeed a moment later: another server listens there by then, or the network is back.
     pub(crate) fn is_transient(&self) -> bool {
         match self {
-            Self::NobodyThere { .. } | Self::Unreachable { .. } | Self::Timeout { .. } => true,
+            // What breaks in the middle of its handshake does not look like a WebSocket.
+            Self::NobodyThere { .. } | Self::Unreachable { .. } | Self::Timeout { .. } | Self::NotWebSocket { .. } => {
+                true
+            }
             Self::Refused { status, .. } => *status == 429 || *status >= 500,
-            Self::NotWebSocket { .. } | Self::BadHeader { .. } => false,
+            Self::BadHeader { .. } => false,
         }
     }
 }

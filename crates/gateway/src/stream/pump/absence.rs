@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tracing::info;
 
-use super::{Pump, Reading, keeping::Step, moving::warning};
+use super::{Pump, keeping::Step, moving::warning};
 use crate::stream::verdict::Verdict;
 
 impl Pump<'_> {
@@ -30,8 +30,6 @@ impl Pump<'_> {
 
     /// The client is gone. If it does not come back, that is how the session ended.
     pub(super) fn await_client(&mut self, otherwise: Verdict, now: Instant) {
-        self.reading = Reading::Nothing;
-        self.outbox.clear();
         if self.absent.is_some() {
             return;
         }
@@ -51,6 +49,8 @@ impl Pump<'_> {
         self.may_return() && self.keeping.as_ref().is_some_and(|keeping| keeping.outlives_process())
     }
 
+    /// What waits for the client goes out before the close frame, and nothing after it: that is told where it goes on.
+    ///
     /// Half of the time that is left is for the client to go on elsewhere, the other half to answer for what it said.
     pub(super) fn send_away(&mut self, within: Duration, now: Instant) {
         self.close_with(CloseCode::Restart.as_u16(), "the server is going down; resume the session");

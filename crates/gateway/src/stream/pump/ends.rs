@@ -79,13 +79,14 @@ impl Pump<'_> {
             self.is_heard |= self.absent.is_none();
             return;
         }
+        self.outbox.clear();
         let closed = Verdict::closed_by_client(frame.map(|frame| frame.code.into()));
         if self.may_return() && !Self::is_farewell(frame) {
             self.await_client(closed, now);
         } else {
             self.forget();
+            self.absent = None;
             self.decide(closed);
-            self.outbox.clear();
             self.hang_up(now);
         }
         if self.writable {
@@ -98,12 +99,12 @@ impl Pump<'_> {
 
     pub(super) fn client_gone(&mut self, cause: &'static str, now: Instant) {
         self.socket = None;
+        self.reading = Reading::Nothing;
+        self.outbox.clear();
         if self.may_return() {
             return self.await_client(Verdict::gone(cause), now);
         }
         self.decide(Verdict::gone(cause));
-        self.reading = Reading::Nothing;
-        self.outbox.clear();
         self.hang_up(now);
     }
 
