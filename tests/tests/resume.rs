@@ -55,8 +55,8 @@ async fn undisturbed(server: &Server, audio: &[u8]) -> Heard {
     alone
 }
 
-/// The words of `heard` are those of `alone`, each once and in order, its last message says the same, and it was one session. How
-/// often it was resumed.
+/// The words of `heard` are those of `alone`, each once and in order, its last message says the same, and it was one
+/// session. How often it was resumed.
 fn is_whole(heard: &Heard, alone: &Heard) -> usize {
     assert_eq!(heard.code, 1000, "{} {:?}", heard.reason, heard.events);
     let texts = |heard: &Heard| heard.finals().iter().map(|said| said.text.clone()).collect::<Vec<_>>();

@@ -1,5 +1,5 @@
-//! A session that outlives its connections: a task of its own that carries what is said, keeps it until it is acknowledged, and
-//! comes back when the connection is lost.
+//! A session that outlives its connections: a task of its own that carries what is said, keeps it until it is
+//! acknowledged, and comes back when the connection is lost.
 
 use std::{
     collections::VecDeque,
@@ -32,7 +32,8 @@ use crate::{
 
 /// Audio kept beside the longest utterance: what a server may be behind with its acknowledgements.
 const BESIDE_UTTERANCE: f64 = 30.0;
-/// A server that acknowledges nothing for this long, though it should, is spoken to all the same: what is oldest is given up.
+/// A server that acknowledges nothing for this long, though it should, is spoken to all the same: what is oldest is
+/// given up.
 const ACKNOWLEDGED_WITHIN: Duration = Duration::from_secs(5);
 /// Between two attempts to come back, doubling.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -142,6 +143,7 @@ impl Carrier {
         let events = self.events.clone();
         loop {
             let says = !is_mute && (!self.replay.is_sent() || (self.leaves && !has_left));
+            let takes_more = says_more && !says && !is_mute && !is_flushing && self.replay.has_room();
             let is_stuck = !self.replay.has_room() && self.replay.is_sent();
             tokio::select! {
                 biased;
@@ -181,7 +183,7 @@ impl Carrier {
                     is_mute |= sent.is_err();
                     is_flushing &= !is_mute;
                 }
-                command = self.commands.recv(), if says_more && !says && !is_mute && !is_flushing && self.replay.has_room() => match command {
+                command = self.commands.recv(), if takes_more => match command {
                     Some(Command::Say(said)) => self.replay.push(said),
                     Some(Command::Leave) => self.leaves = true,
                     None if self.events.is_closed() => return End::Over,

@@ -16,8 +16,8 @@ use crate::{
     stream_client::Socket,
 };
 
-/// Sends audio and messages. Each send waits until the socket has taken it; that of a resumable session until it has taken the
-/// one before.
+/// Sends audio and messages. Each send waits until the socket has taken it; that of a resumable session until it has
+/// taken the one before.
 #[derive(Debug)]
 pub struct Sink {
     to: To,

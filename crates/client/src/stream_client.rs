@@ -138,12 +138,13 @@ impl StreamClient {
         Self { patience, ..self }
     }
 
-    /// Whether a session that loses its connection goes on on another one, by itself. It keeps its audio until the server has
-    /// acknowledged it: up to the longest utterance and thirty seconds, 2 MB with the API's defaults; usually a few seconds. When
-    /// that is full, sends wait; if nothing is acknowledged for five seconds, the oldest is given up.
+    /// Whether a session that loses its connection goes on on another one, by itself. It keeps its audio until the
+    /// server has acknowledged it: up to the longest utterance and thirty seconds, 2 MB with the API's defaults;
+    /// usually a few seconds. When that is full, sends wait; if nothing is acknowledged for five seconds, the oldest
+    /// is given up.
     ///
-    /// Each time the session goes on, `session.begin` is heard anew, with `resumed` set. No final is heard twice. A session that is
-    /// not found again in the time that the server keeps it ends with what its connection ended with.
+    /// Each time the session goes on, `session.begin` is heard anew, with `resumed` set. No final is heard twice. A
+    /// session that is not found again in the time that the server keeps it ends with what its connection ended with.
     #[must_use]
     pub fn resumable(self, is_resumable: bool) -> Self {
         Self { is_resumable, ..self }

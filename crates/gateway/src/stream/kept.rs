@@ -87,8 +87,8 @@ impl Kept {
         self.begun.config.bytes_per_second() as u64
     }
 
-    /// Where the client has to go on with its audio, in seconds: not before what was acknowledged to it, for it has that no
-    /// longer.
+    /// Where the client has to go on with its audio, in seconds: not before what was acknowledged to it, for it has
+    /// that no longer.
     ///
     /// # Errors
     /// Names the parameter, when that is nothing that was acknowledged.
@@ -108,13 +108,14 @@ impl Kept {
         Ok(self.standing.progress.from().max(received / rate))
     }
 
-    /// How much audio is lost between what was answered and second `from`, when the store has forgotten more than the client.
+    /// How much audio is lost between what was answered and second `from`, when the store has forgotten more than the
+    /// client.
     pub(super) fn missing(&self, from: u64) -> Duration {
         Duration::from_secs(from).saturating_sub(self.standing.progress.settled())
     }
 
-    /// The finals that the client has not had. What it says of the last one is exact; without that, some may come to it twice,
-    /// but none that ends before what was acknowledged.
+    /// The finals that the client has not had. What it says of the last one is exact; without that, some may come to
+    /// it twice, but none that ends before what was acknowledged.
     pub(super) fn finals_after(&self, received: u64, last: Option<&str>) -> &[TranscriptFinal] {
         let known = last.and_then(|last| self.finals.iter().rposition(|said| said.utterance_id == last));
         if let Some(known) = known {

@@ -34,8 +34,8 @@ pub(super) struct Return {
     pub(super) notice: Option<Box<ServerMessage>>,
 }
 
-/// Takes the session over. It is the caller's from now on, whatever becomes of it: if there is no slot for it now, the client can
-/// come back once more.
+/// Takes the session over. It is the caller's from now on, whatever becomes of it: if there is no slot for it now,
+/// the client can come back once more.
 ///
 /// # Errors
 /// There is no such session, or nothing free for it; or a parameter that cannot be right.

@@ -9,7 +9,8 @@ use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
-/// A gateway that dies has saved its sessions within this time before. They are kept for so much longer than clients may take.
+/// A gateway that dies has saved its sessions within this time before. They are kept for so much longer than clients
+/// may take.
 const SAVED_WITHIN: Duration = Duration::from_secs(2);
 
 /// What all sessions of this gateway share that may be resumed.

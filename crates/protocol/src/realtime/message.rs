@@ -112,7 +112,8 @@ pub enum ServerMessage {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         resumed: Option<Resumed>,
     },
-    /// Of a session that can be resumed: what came before is never asked for again. Comes after the finals that it covers.
+    /// Of a session that can be resumed: what came before is never asked for again. Comes after the finals that it
+    /// covers.
     #[serde(rename = "audio.ack")]
     AudioAck {
         /// Bytes of audio since the session's first.

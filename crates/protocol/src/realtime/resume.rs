@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::SessionId;
 
-/// What a client shows to go on with its session: whoever has it, and the key of the same tenant, has the session. So it is
-/// never logged, and never stands in an error.
+/// What a client shows to go on with its session: whoever has it, and the key of the same tenant, has the session. So
+/// it is never logged, and never stands in an error.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ResumeToken {

@@ -39,8 +39,8 @@ pub struct Continuation {
     pub said: SessionTranscript,
 }
 
-/// How far a session has come, by what its worker said. Its text form has everything but the finals, which are kept apart
-/// ([`Progress::with_finals`]).
+/// How far a session has come, by what its worker said. Its text form has everything but the finals, which are kept
+/// apart ([`Progress::with_finals`]).
 #[derive(Debug, Default, Clone, Serialize, Deserialize)]
 pub struct Progress {
     settled: Duration,

@@ -1,7 +1,8 @@
 //! What is kept of a session outside its gateway, so that any gateway can go on with it when its client comes back.
 //!
-//! The store carries and fences, and knows nothing of what it keeps: texts in, the same texts out. A session's **epoch** says
-//! how often it was taken. Only who took it last may write; everybody else is told that it was taken, and lets go.
+//! The store carries and fences, and knows nothing of what it keeps: texts in, the same texts out. A session's
+//! **epoch** says how often it was taken. Only who took it last may write; everybody else is told that it was taken,
+//! and lets go.
 //!
 //! A session costs the same however long it lasts: finals are appended, never written again, and beyond
 //! [`MOST_FINALS_BYTES`] its oldest ones go.
@@ -20,14 +21,15 @@ use crate::Unavailable;
 pub use in_process::InProcessResumeStore;
 pub use redis::RedisResumeStore;
 
-/// Bytes of finals that are kept of one session, twice of what its last message can hold. Beyond it the oldest go: the client has
-/// had them long since, and its last message has no room for them.
+/// Bytes of finals that are kept of one session, twice of what its last message can hold. Beyond it the oldest go:
+/// the client has had them long since, and its last message has no room for them.
 pub const MOST_FINALS_BYTES: usize = 2 * 1024 * 1024;
 
-/// Where sessions are kept for when their clients come back. `conformance::resume` holds every implementation to this contract.
+/// Where sessions are kept for when their clients come back. `conformance::resume` holds every implementation to this
+/// contract.
 ///
-/// Each operation is one atomic step and ends within a bound of its own. Dropping its future leaves it either done or not
-/// done.
+/// Each operation is one atomic step and ends within a bound of its own. Dropping its future leaves it either done or
+/// not done.
 pub trait ResumeStore: fmt::Debug + Send + Sync + 'static {
     /// Whether what is kept here outlives this process, so that another one can go on with it.
     fn outlives_process(&self) -> bool;
@@ -35,11 +37,12 @@ pub trait ResumeStore: fmt::Debug + Send + Sync + 'static {
     /// Writes down how far a session has come, and keeps it for `ttl` from now on.
     fn save(&self, save: Save) -> BoxFuture<'_, Result<Saved, Unavailable>>;
 
-    /// Takes a session over, from whoever has it: its epoch goes up, and it is kept for `ttl` from now on. `None` when there is no
-    /// such session, the secret is another one, or it is another tenant's: nobody learns which.
+    /// Takes a session over, from whoever has it: its epoch goes up, and it is kept for `ttl` from now on. `None`
+    /// when there is no such session, the secret is another one, or it is another tenant's: nobody learns which.
     fn take<'a>(&'a self, claim: &'a Claim, ttl: Duration) -> BoxFuture<'a, Result<Option<Taken>, Unavailable>>;
 
-    /// Forgets a session that has ended, unless it was taken over. For `ttl`, whoever had it before is still told that it was taken.
+    /// Forgets a session that has ended, unless it was taken over. For `ttl`, whoever had it before is still told
+    /// that it was taken.
     fn forget<'a>(
         &'a self,
         session: &'a SessionId,

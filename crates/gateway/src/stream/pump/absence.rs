@@ -1,7 +1,7 @@
 //! A session whose client is gone and may come back, here or at another gateway.
 //!
-//! Its worker goes on with what it got, and what it says is written down ([`Keeping`](super::Keeping)). It goes on elsewhere, or
-//! its time is over; then it ends like that of any client that is gone.
+//! Its worker goes on with what it got, and what it says is written down ([`Keeping`](super::Keeping)). It goes on
+//! elsewhere, or its time is over; then it ends like that of any client that is gone.
 
 use std::{
     task::{Context, Poll},
@@ -75,8 +75,8 @@ impl Pump<'_> {
         }
     }
 
-    /// Whether a client that closes like this means it: with 1000, without a code, or with a code of its own. A proxy that goes
-    /// down says 1001, 1012 and the like.
+    /// Whether a client that closes like this means it: with 1000, without a code, or with a code of its own. A proxy
+    /// that goes down says 1001, 1012 and the like.
     pub(super) fn is_farewell(frame: Option<&CloseFrame>) -> bool {
         frame.is_none_or(|frame| matches!(u16::from(frame.code), 1000 | 1005 | 3000..=4999))
     }
@@ -95,7 +95,8 @@ impl Pump<'_> {
         true
     }
 
-    /// Its client has gone on with it elsewhere. The worker keeps nothing of it, and nobody here says anything more of it.
+    /// Its client has gone on with it elsewhere. The worker keeps nothing of it, and nobody here says anything more
+    /// of it.
     fn taken_over(&mut self) {
         self.keeping = None;
         self.absent = None;

@@ -112,7 +112,8 @@ impl Journey {
         }
     }
 
-    /// Where the session stands, to be written down. `None` while another worker is looked for: what it is offered must stay.
+    /// Where the session stands, to be written down. `None` while another worker is looked for: what it is offered
+    /// must stay.
     pub(super) fn standing(&mut self) -> Option<Standing> {
         if self.search.is_some() {
             return None;

@@ -1,14 +1,15 @@
 //! Writes down how far a session has come, for the day that its client or its gateway is lost.
 //!
-//! * A final is told to the client only when it is written down. So what the client has, the next gateway has. A store that does
+//! * A final is told to the client only when it is written down. So what the client has, the next gateway has. A
+//!   store that does
 //!   not answer holds nothing up for longer than [`PATIENCE`].
 //! * Audio is acknowledged only when it is written down that it is answered for, and after the finals of it.
 //! * One call is under way at a time: after each final, and once a second to say that the session goes on.
 //! * Whoever is told that the session was taken over has it no longer.
 
 use std::{
-    collections::VecDeque,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -17,13 +18,13 @@ use dalston_protocol::{
     ErrorCode,
     realtime::{ResumeOffer, ResumeToken, ServerMessage},
 };
-use dalston_session_router::{MOST_FINALS_BYTES, Save, Saved, Unavailable, Whole};
+use dalston_session_router::{Save, Saved, Unavailable, Whole};
 use dalston_telemetry::SessionOutcome;
 use futures_util::future::BoxFuture;
 use tokio::time::{Instant, Sleep, sleep, timeout};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
-use super::Journey;
+use super::{Journey, finals::Finals};
 use crate::stream::{
     kept::{Ending, Kept, Standing},
     resumption::{Holding, hash},
@@ -52,17 +53,6 @@ pub(in crate::stream) struct Keeping {
     /// The last that is known of it.
     standing: Option<Standing>,
     ending: Ending,
-}
-
-/// All finals, as they are written down: a store that forgets is told them again. As many as the store keeps.
-#[derive(Debug, Default)]
-struct Finals {
-    texts: VecDeque<String>,
-    bytes: usize,
-    /// Oldest ones that had to go.
-    dropped: u64,
-    /// How many there are in the store, those that had to go among them.
-    saved: u64,
 }
 
 struct Calls {
@@ -135,9 +125,7 @@ impl Keeping {
     ) -> Self {
         let mut keeping = Self::new(holding, token, whole);
         let Kept { dropped, finals_text, standing, .. } = kept;
-        let bytes = finals_text.iter().map(String::len).sum();
-        let saved = dropped + finals_text.len() as u64;
-        keeping.finals = Finals { texts: finals_text.into(), bytes, dropped, saved };
+        keeping.finals = Finals::written(dropped, finals_text);
         keeping.calls.is_known = true;
         (keeping.safe, keeping.acknowledged) = (from, from);
         keeping.standing = Some(standing);
@@ -164,6 +152,8 @@ impl Keeping {
             ServerMessage::SessionBegin { resume, .. } => *resume = Some(self.offer()),
             ServerMessage::Final(said) => {
                 self.finals.push(serde_json::to_string(said).expect("a final has a JSON form"));
+                // Of a store that is away for so long nothing follows.
+                self.calls.is_known &= self.finals.follows();
             }
             ServerMessage::SessionEnd(end) => {
                 self.ending.totals = Some((end.total_audio_seconds, end.total_speech_duration));
@@ -228,7 +218,7 @@ impl Keeping {
 
     /// Whether something has to be saved now.
     fn is_wanted(&self) -> bool {
-        let has_news = self.finals.count() > self.finals.saved
+        let has_news = !self.finals.are_saved()
             || self.held.as_ref().is_some_and(|held| held.call > self.calls.begun)
             || !self.calls.is_known;
         has_news && !self.calls.has_failed
@@ -273,7 +263,8 @@ impl Keeping {
             Ok(Saved::Kept) => {
                 self.calls.is_known = true;
                 self.calls.succeeded = self.calls.begun;
-                (self.finals.saved, self.safe) = (finals, self.safe.max(safe));
+                self.finals.saved(finals);
+                self.safe = self.safe.max(safe);
             }
             Ok(Saved::TakenOver) => return Some(Step::TakenOver),
             Ok(Saved::Full) => return Some(Step::NotKept),
@@ -291,9 +282,10 @@ impl Keeping {
         // A call that is under way would come in between.
         if let Some(call) = self.calls.under_way.take()
             && let Ok(answer) = timeout(LAST, call.answer).await
+            && answer == Ok(Saved::Kept)
         {
-            self.calls.is_known |= answer == Ok(Saved::Kept);
-            self.finals.saved = if answer == Ok(Saved::Kept) { call.finals } else { self.finals.saved };
+            self.calls.is_known = true;
+            self.finals.saved(call.finals);
         }
         if verdict.is_some_and(|verdict| verdict.outcome == SessionOutcome::WorkerLost) {
             // It can go on when there is a worker again.
@@ -318,36 +310,11 @@ impl Keeping {
     }
 }
 
-impl Finals {
-    fn count(&self) -> u64 {
-        self.dropped + self.texts.len() as u64
-    }
-
-    fn push(&mut self, text: String) {
-        self.bytes += text.len();
-        self.texts.push_back(text);
-        // As the store does. What it has not got yet stays.
-        while self.bytes > MOST_FINALS_BYTES && self.dropped < self.saved {
-            self.bytes -= self.texts.pop_front().map_or(0, |text| text.len());
-            self.dropped += 1;
-        }
-    }
-
-    fn all(&self) -> (u64, Vec<String>) {
-        (self.dropped, self.texts.iter().cloned().collect())
-    }
-
-    fn unsaved(&self) -> (u64, Vec<String>) {
-        let there = self.saved.saturating_sub(self.dropped) as usize;
-        (self.saved, self.texts.iter().skip(there).cloned().collect())
-    }
-}
-
 fn written(standing: &Standing) -> String {
     serde_json::to_string(standing).expect("it has a JSON form")
 }
 
 /// What never changes of a session, with what its client proves itself with.
-pub(in crate::stream) fn whole(token: &ResumeToken, tenant: std::sync::Arc<str>, begun: String) -> Whole {
+pub(in crate::stream) fn whole(token: &ResumeToken, tenant: Arc<str>, begun: String) -> Whole {
     Whole { secret: hash(token), tenant, begun }
 }

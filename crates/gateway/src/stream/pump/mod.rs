@@ -26,6 +26,7 @@
 
 mod absence;
 mod ends;
+mod finals;
 mod flow;
 mod journey;
 mod keeping;

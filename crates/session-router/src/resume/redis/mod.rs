@@ -1,5 +1,5 @@
-//! The store that gateways of many machines share: one Lua script per operation, and two keys a session that share a slot of a
-//! cluster. Redis itself forgets what has expired.
+//! The store that gateways of many machines share: one Lua script per operation, and two keys a session that share a
+//! slot of a cluster. Redis itself forgets what has expired.
 
 use std::time::Duration;
 
