@@ -88,10 +88,10 @@ impl Replay {
                     break;
                 }
                 Said::Audio(bytes) => {
-                    (self.base, self.size) = (self.base + bytes.len() as u64, self.size - bytes.len())
+                    (self.base, self.size) = (self.base + bytes.len() as u64, self.size - bytes.len());
                 }
                 Said::Message(ClientMessage::Flush { .. }) => {
-                    let was_sent = self.sent > unanswered.len();
+                    let was_sent = self.sent > 0;
                     unanswered.extend(self.said.pop_front().map(|flush| (flush, was_sent)));
                     self.sent -= usize::from(was_sent);
                     continue;

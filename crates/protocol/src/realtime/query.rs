@@ -68,7 +68,7 @@ impl Wish {
             }
             "received" => self.received = Some(number(name, value)?),
             "last_final" => {
-                if !value.strip_prefix("utt_").is_some_and(|number| number.parse::<u64>().is_ok()) {
+                if value.strip_prefix("utt_").is_none_or(|number| number.parse::<u64>().is_err()) {
                     let message = format!("last_final={} is not an utterance_id such as utt_7", shown(value));
                     return Err(ApiError::param(name, message));
                 }
