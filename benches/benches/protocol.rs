@@ -50,6 +50,8 @@ fn events(criterion: &mut Criterion<ThreadTime>) {
             language: "en".into(),
             model: "pocketsphinx/en-us".into(),
         },
+        resume: None,
+        resumed: None,
     };
     let partial = ServerMessage::Partial {
         utterance_id: "utt_17".into(),

@@ -126,6 +126,9 @@ impl<'a> Witness<'a> {
             ServerMessage::Partial { utterance_id, end, .. } => self.partial(utterance_id, *end, now),
             ServerMessage::Final(heard) => self.heard_final(heard, now),
             ServerMessage::Flushed { .. } => self.fault(Fault::Message, || "flushed came, and nobody flushed".into()),
+            ServerMessage::AudioAck { .. } => {
+                self.fault(Fault::Message, || "audio.ack came, and nobody asked for it".into());
+            }
             ServerMessage::SessionEnd(end) => self.end(end, now),
         }
     }

@@ -66,6 +66,20 @@ pub enum ConnectError {
     },
 }
 
+impl ConnectError {
+    /// Whether the same may succeed a moment later: another server listens there by then, or the network is back.
+    pub(crate) fn is_transient(&self) -> bool {
+        match self {
+            // What breaks in the middle of its handshake does not look like a WebSocket.
+            Self::NobodyThere { .. } | Self::Unreachable { .. } | Self::Timeout { .. } | Self::NotWebSocket { .. } => {
+                true
+            }
+            Self::Refused { status, .. } => *status == 429 || *status >= 500,
+            Self::BadHeader { .. } => false,
+        }
+    }
+}
+
 /// Why nothing came of a call about jobs.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

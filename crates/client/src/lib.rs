@@ -23,7 +23,8 @@
 //! ```
 //!
 //! Nothing is retried and nothing is queued here: a send waits until the server's side of the TCP connection has taken
-//! the bytes, which is how a server that falls behind slows its clients.
+//! the bytes, which is how a server that falls behind slows its clients. Only a [resumable](StreamClient::resumable)
+//! session keeps what its server has not acknowledged, and comes back by itself when its connection is lost.
 
 #![forbid(unsafe_code)]
 
@@ -32,6 +33,8 @@ mod error;
 mod events;
 mod jobs;
 mod query;
+mod replay;
+mod resuming;
 mod sink;
 mod stream_client;
 

@@ -2,6 +2,11 @@
 
 use dalston_protocol::realtime::SessionConfig;
 
+/// The query for a session that is resumed: it has its settings.
+pub(crate) fn resuming(pairs: &[(&str, String)], given: Option<&str>) -> String {
+    form_urlencoded::Serializer::new(given.unwrap_or_default().to_owned()).extend_pairs(pairs).finish()
+}
+
 /// The query for `config`, after whatever stood in the URL already.
 pub(crate) fn query(config: &SessionConfig, given: Option<&str>) -> String {
     let default = SessionConfig::default();

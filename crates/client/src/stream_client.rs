@@ -14,7 +14,11 @@ use tokio_tungstenite::{
     tungstenite::{self, client::IntoClientRequest, protocol::WebSocketConfig},
 };
 
-use crate::{ConnectError, Endpoint, Events, Sink, query::query};
+use crate::{
+    ConnectError, Endpoint, Events, Sink,
+    query::{query, resuming as resuming_query},
+    resuming,
+};
 
 pub(crate) type Socket = WebSocketStream<TcpStream>;
 
@@ -28,6 +32,8 @@ pub struct StreamClient {
     request_id: Option<RequestId>,
     buffers: Buffers,
     patience: Duration,
+    is_resumable: bool,
+    others: Vec<Endpoint>,
 }
 
 /// A key of the server's API. Never shown.
@@ -91,6 +97,8 @@ impl StreamClient {
             request_id: None,
             buffers: Buffers::default(),
             patience: Duration::from_secs(10),
+            is_resumable: false,
+            others: Vec::new(),
         }
     }
 
@@ -130,23 +138,70 @@ impl StreamClient {
         Self { patience, ..self }
     }
 
+    /// Whether a session that loses its connection goes on on another one, by itself. It keeps its audio until the
+    /// server has acknowledged it: up to the longest utterance and thirty seconds, 2 MB with the API's defaults;
+    /// usually a few seconds. When that is full, sends wait; if nothing is acknowledged for five seconds, the oldest
+    /// is given up.
+    ///
+    /// Each time the session goes on, `session.begin` is heard anew, with `resumed` set. No final is heard twice. A
+    /// session that is not found again in the time that the server keeps it ends with what its connection ended with.
+    #[must_use]
+    pub fn resumable(self, is_resumable: bool) -> Self {
+        Self { is_resumable, ..self }
+    }
+
+    /// Another server of the same installation, at which a session may be resumed too. They are tried in turn.
+    #[must_use]
+    pub fn or_at(mut self, endpoint: Endpoint) -> Self {
+        self.others.push(endpoint);
+        self
+    }
+
     /// Opens a session. The first event says what it settled on, or why it was refused.
     ///
     /// # Errors
     /// [`ConnectError`], each with what the user can do.
     pub async fn connect(&self) -> Result<(Sink, Events), ConnectError> {
-        let request = self.request()?;
-        let socket = timeout(self.patience, self.open(request))
-            .await
-            .map_err(|_| ConnectError::Timeout { authority: self.endpoint.authority(), waited: self.patience })??;
+        let mut query = query(&self.config, self.endpoint.query());
+        if self.is_resumable {
+            query = resuming_query(&[("resumable", "true".into())], Some(&query));
+        }
+        let socket = self.open(&self.endpoint, &query).await?;
+        if self.is_resumable {
+            let (commands, events) = resuming::start(self.clone(), socket);
+            return Ok((Sink::carried(commands), Events::carried(events)));
+        }
         let (sink, events) = socket.split();
         Ok((Sink::new(sink), Events::new(events)))
     }
 
-    async fn open(&self, request: Request<()>) -> Result<Socket, ConnectError> {
-        let tcp = TcpStream::connect(self.endpoint.socket()).await.map_err(|error| self.unreachable(error))?;
+    /// Connects to go on with a session, at each server in turn.
+    pub(crate) async fn resume(&self, attempt: usize, pairs: &[(&str, String)]) -> Result<Socket, ConnectError> {
+        let all = 1 + self.others.len();
+        let endpoint = self.others.get((attempt % all).wrapping_sub(1)).unwrap_or(&self.endpoint);
+        self.open(endpoint, &resuming_query(pairs, endpoint.query())).await
+    }
+
+    /// What the session is to be.
+    pub(crate) fn wanted(&self) -> &SessionConfig {
+        &self.config
+    }
+
+    pub(crate) fn patience_of(&self) -> Duration {
+        self.patience
+    }
+
+    async fn open(&self, endpoint: &Endpoint, query: &str) -> Result<Socket, ConnectError> {
+        let request = self.request(endpoint, query)?;
+        timeout(self.patience, self.open_with(endpoint, request))
+            .await
+            .map_err(|_| ConnectError::Timeout { authority: endpoint.authority(), waited: self.patience })?
+    }
+
+    async fn open_with(&self, endpoint: &Endpoint, request: Request<()>) -> Result<Socket, ConnectError> {
+        let tcp = TcpStream::connect(endpoint.socket()).await.map_err(|error| unreachable(endpoint, error))?;
         // Audio frames are small and each is wanted now.
-        tcp.set_nodelay(true).map_err(|error| self.unreachable(error))?;
+        tcp.set_nodelay(true).map_err(|error| unreachable(endpoint, error))?;
         let settings = WebSocketConfig::default()
             .read_buffer_size(self.buffers.read)
             .write_buffer_size(self.buffers.write)
@@ -154,15 +209,14 @@ impl StreamClient {
             .max_frame_size(Some(Self::MAX_MESSAGE));
         match client_async_with_config(request, tcp, Some(settings)).await {
             Ok((socket, _)) => Ok(socket),
-            Err(error) => Err(self.refused(error)),
+            Err(error) => Err(refused(endpoint, error)),
         }
     }
 
-    fn request(&self) -> Result<Request<()>, ConnectError> {
-        let query = query(&self.config, self.endpoint.query());
+    fn request(&self, endpoint: &Endpoint, query: &str) -> Result<Request<()>, ConnectError> {
         let separator = if query.is_empty() { "" } else { "?" };
-        let url = format!("ws://{}{}{separator}{query}", self.endpoint.authority(), self.endpoint.path(STREAM_PATH));
-        let mut request = url.into_client_request().map_err(|error| self.refused(error))?;
+        let url = format!("ws://{}{}{separator}{query}", endpoint.authority(), endpoint.path(STREAM_PATH));
+        let mut request = url.into_client_request().map_err(|error| refused(endpoint, error))?;
         let headers = request.headers_mut();
         if let Some(key) = &self.api_key {
             headers.insert(header::AUTHORIZATION, key.bearer()?);
@@ -175,28 +229,28 @@ impl StreamClient {
         }
         Ok(request)
     }
+}
 
-    fn unreachable(&self, source: io::Error) -> ConnectError {
-        let authority = self.endpoint.authority();
-        match source.kind() {
-            io::ErrorKind::ConnectionRefused => ConnectError::NobodyThere { authority },
-            _ => ConnectError::Unreachable { authority, source },
-        }
+fn unreachable(endpoint: &Endpoint, source: io::Error) -> ConnectError {
+    let authority = endpoint.authority();
+    match source.kind() {
+        io::ErrorKind::ConnectionRefused => ConnectError::NobodyThere { authority },
+        _ => ConnectError::Unreachable { authority, source },
     }
+}
 
-    fn refused(&self, error: tungstenite::Error) -> ConnectError {
-        let authority = self.endpoint.authority();
-        match error {
-            tungstenite::Error::Http(response) => {
-                let status = response.status();
-                let told = response.body().as_deref().and_then(|body| serde_json::from_slice::<ErrorBody>(body).ok());
-                let known = || status.canonical_reason().unwrap_or("no reason given").to_owned();
-                let message = told.map_or_else(known, |body| body.error.message);
-                ConnectError::Refused { authority, status: status.as_u16(), message }
-            }
-            tungstenite::Error::Io(source) => ConnectError::Unreachable { authority, source },
-            other => ConnectError::NotWebSocket { authority, why: other.to_string() },
+fn refused(endpoint: &Endpoint, error: tungstenite::Error) -> ConnectError {
+    let authority = endpoint.authority();
+    match error {
+        tungstenite::Error::Http(response) => {
+            let status = response.status();
+            let told = response.body().as_deref().and_then(|body| serde_json::from_slice::<ErrorBody>(body).ok());
+            let known = || status.canonical_reason().unwrap_or("no reason given").to_owned();
+            let message = told.map_or_else(known, |body| body.error.message);
+            ConnectError::Refused { authority, status: status.as_u16(), message }
         }
+        tungstenite::Error::Io(source) => ConnectError::Unreachable { authority, source },
+        other => ConnectError::NotWebSocket { authority, why: other.to_string() },
     }
 }
 

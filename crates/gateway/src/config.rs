@@ -106,6 +106,9 @@ pub struct StreamLimits {
     /// Time to find another worker for a session whose own was lost: 30 s. Then close 1011.
     #[serde(deserialize_with = "seconds")]
     pub move_timeout: Duration,
+    /// A session that its client may resume waits for it so long: 30 s. Then it ends as that of a client that is gone.
+    #[serde(deserialize_with = "seconds")]
+    pub resume_window: Duration,
     /// Longest session: none by default, since captions of a channel go on for ever. Then what was received is
     /// answered, and close 4429.
     #[serde(deserialize_with = "maybe_seconds")]
@@ -126,6 +129,7 @@ impl Default for StreamLimits {
             allocate_timeout: Duration::from_secs(10),
             worker_timeout: Duration::from_secs(60),
             move_timeout: Duration::from_secs(30),
+            resume_window: Duration::from_secs(30),
             max_duration: None,
         }
     }
@@ -155,6 +159,7 @@ impl StreamLimits {
             ("stream.allocate_timeout", self.allocate_timeout),
             ("stream.worker_timeout", self.worker_timeout),
             ("stream.move_timeout", self.move_timeout),
+            ("stream.resume_window", self.resume_window),
             ("stream.max_duration", self.max_duration.unwrap_or(Duration::MAX)),
         ] {
             not_zero(key, value)?;

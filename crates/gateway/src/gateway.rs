@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use dalston_egress::Client;
-use dalston_session_router::SessionRouter;
+use dalston_session_router::{InProcessResumeStore, ResumeStore, SessionRouter};
 use dalston_store::{KeyStore, Shelf};
 use dalston_telemetry::{Metrics, Tracers};
 use tokio::net::TcpListener;
@@ -14,6 +14,7 @@ use crate::{
     auth::{Authenticator, ServerSecret},
     batch::{Batch, Jobs},
     server,
+    stream::Resumption,
 };
 
 /// What the gateway needs from its process.
@@ -45,8 +46,22 @@ impl Gateway {
         let (draining, cut) = (CancellationToken::new(), CancellationToken::new());
         let (shelf, batch, egress) = (None, None, None);
         let (sessions, uploads) = (TaskTracker::new(), TaskTracker::new());
-        let shared =
-            Shared { config, auth, router, tracers, metrics, shelf, batch, egress, draining, cut, sessions, uploads };
+        let resumption = Resumption::new(Arc::new(InProcessResumeStore::default()), config.stream.resume_window);
+        let shared = Shared {
+            config,
+            auth,
+            router,
+            tracers,
+            metrics,
+            shelf,
+            batch,
+            egress,
+            resumption,
+            draining,
+            cut,
+            sessions,
+            uploads,
+        };
         Ok(Self { app: App(Arc::new(shared)) })
     }
 
@@ -62,6 +77,14 @@ impl Gateway {
     #[must_use]
     pub fn with_shelf(mut self, shelf: Shelf) -> Self {
         self.unshared().shelf = Some(shelf);
+        self
+    }
+
+    /// Keeps sessions whose clients may come back there, instead of in this process alone.
+    #[must_use]
+    pub fn with_resume_store(mut self, store: Arc<dyn ResumeStore>) -> Self {
+        let shared = self.unshared();
+        shared.resumption = Resumption::new(store, shared.config.stream.resume_window);
         self
     }
 
@@ -129,6 +152,8 @@ pub(crate) struct Shared {
     pub(crate) batch: Option<Batch>,
     /// Reaches places that clients name, if that is allowed.
     pub(crate) egress: Option<Client>,
+    /// Sessions whose clients may come back.
+    pub(crate) resumption: Arc<Resumption>,
     /// Cancelled when the gateway begins to drain.
     pub(crate) draining: CancellationToken,
     /// Cancelled when what is still open has had its time: sockets are closed as they are.

@@ -24,10 +24,12 @@ pub enum CloseCode {
     Unauthorized = 4401,
     /// The key lacks the scope.
     Forbidden = 4403,
-    /// No such model or language.
+    /// No such model or language, or no such session to resume.
     NotFound = 4404,
     /// The client sent nothing, or did not read.
     Timeout = 4408,
+    /// The session goes on at another connection.
+    Resumed = 4409,
     /// The client's own limit is reached.
     RateLimited = 4429,
     /// No worker is free.
@@ -36,7 +38,7 @@ pub enum CloseCode {
 
 impl CloseCode {
     /// Every code there is.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Normal,
         Self::TooLarge,
         Self::Internal,
@@ -47,6 +49,7 @@ impl CloseCode {
         Self::Forbidden,
         Self::NotFound,
         Self::Timeout,
+        Self::Resumed,
         Self::RateLimited,
         Self::NoCapacity,
     ];
@@ -69,6 +72,7 @@ impl CloseCode {
             Self::Forbidden => "forbidden",
             Self::NotFound => "not_found",
             Self::Timeout => "timeout",
+            Self::Resumed => "resumed",
             Self::RateLimited => "rate_limited",
             Self::NoCapacity => "no_capacity",
         }

@@ -85,6 +85,10 @@ error_codes! {
     ModelNotFound = "model_not_found", 404, NotFound;
     /// No worker's model has this language.
     LanguageNotSupported = "language_not_supported", 404, NotFound;
+    /// No session can be resumed with this token.
+    SessionGone = "session_gone", 404, NotFound;
+    /// The session was resumed on another connection.
+    ResumedElsewhere = "resumed_elsewhere", 409, Resumed;
     /// An idempotency key was used before, with another request.
     IdempotencyConflict = "idempotency_conflict", 409, BadRequest;
     /// The job is not where this can be done to it.

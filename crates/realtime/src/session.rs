@@ -207,6 +207,8 @@ impl Session {
                 language: options.language.clone(),
                 model: engine.capabilities().full_name(),
             },
+            resume: None,
+            resumed: None,
         };
         self.tell(begin).await
     }

@@ -51,6 +51,8 @@ pub struct Metrics {
     pub sessions_open: Gauge,
     /// Sessions that went on at another worker.
     pub sessions_moved: Counter,
+    /// Sessions whose clients came back.
+    pub sessions_resumed: Counter,
     /// From the loss of a session's worker, or its word that it goes down, to the next one.
     pub session_move: Seconds,
     /// From request to reserved worker.
@@ -115,6 +117,7 @@ impl Metrics {
         let metrics = Self {
             sessions_open: Gauge::default(),
             sessions_moved: Counter::default(),
+            sessions_resumed: Counter::default(),
             session_move: Seconds::doubling(1e-3, 16),
             allocation: Seconds::doubling(1e-6, 22),
             lag: Seconds::doubling(0.005, 12),
@@ -181,6 +184,7 @@ impl Metrics {
             "Sessions that went on at another worker",
             self.sessions_moved.clone(),
         );
+        registry.register(metric::SESSIONS_RESUMED, "Sessions whose clients came back", self.sessions_resumed.clone());
         registry.register(metric::LAG_WARNINGS, "Lag warnings sent", self.lag_warnings.clone());
         registry.register_with_unit(metric::AUDIO, "Audio received", Unit::Seconds, self.audio_seconds.clone());
         registry.register(metric::SESSIONS_ENDED, "Sessions that ended, by outcome", self.sessions_ended.clone());

@@ -66,6 +66,10 @@ pub mod event {
     pub const WORKER_REFUSED: &str = "worker_refused";
     /// Another worker goes on with the session.
     pub const SESSION_MOVED: &str = "session_moved";
+    /// The session goes on at this connection; the span is linked to the one it began with.
+    pub const SESSION_RESUMED: &str = "session_resumed";
+    /// The client is gone and may come back.
+    pub const CLIENT_AWAITED: &str = "client_awaited";
     /// The lag budget was passed and the client was warned.
     pub const LAG_WARNING: &str = "lag_warning";
     /// The server asked its clients to come back elsewhere.
@@ -135,6 +139,8 @@ pub mod key {
         SESSION_MOVES = "dalston.session.moves";
         /// Audio that its worker had not answered for, which the next one hears again.
         REPLAYED_SECONDS = "dalston.session.replayed_seconds";
+        /// How often the client of the session has come back, this time included.
+        SESSION_RESUMES = "dalston.session.resumes";
         /// HTTP method, current convention.
         HTTP_REQUEST_METHOD = "http.request.method";
         /// HTTP status, current convention.
@@ -226,6 +232,8 @@ pub mod metric {
     pub const SESSIONS_ENDED: &str = "sessions_ended";
     /// Sessions that went on at another worker.
     pub const SESSIONS_MOVED: &str = "sessions_moved";
+    /// Sessions whose clients came back.
+    pub const SESSIONS_RESUMED: &str = "sessions_resumed";
     /// From the loss of a worker, or its word that it goes down, to the next one.
     pub const SESSION_MOVE: &str = "session_move";
     /// From request to reserved worker.

@@ -31,7 +31,7 @@ pub enum SessionOutcome {
     EngineFailed,
     /// The worker was lost.
     WorkerLost,
-    /// Another worker goes on with it: how a worker's part of a session ends, and never the session itself.
+    /// It goes on elsewhere: how a worker's or a connection's part of a session ends, and never the session itself.
     Moved,
     /// A fault of ours.
     Internal,

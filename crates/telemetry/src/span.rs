@@ -172,6 +172,13 @@ impl Span {
         }
     }
 
+    /// Links it to a span of which it is no child, but with which it belongs together.
+    pub fn link(&self, other: &TraceContext) {
+        if let (Some(cx), Some(other)) = (&self.0, other.span_context()) {
+            cx.span().add_link(other, Vec::new());
+        }
+    }
+
     /// Marks the span as failed. Both are words of the program: details belong in the log line beside it.
     pub fn fail(&self, kind: &'static str, message: &'static str) {
         if let Some(cx) = &self.0 {

@@ -16,7 +16,7 @@ fn begin() -> ServerMessage {
         model: "engine/model".into(),
     };
     let (session_id, request_id) = (SessionId::generate(), RequestId::generate());
-    ServerMessage::SessionBegin { session_id, request_id, trace_id: None, config }
+    ServerMessage::SessionBegin { session_id, request_id, trace_id: None, config, resume: None, resumed: None }
 }
 
 fn said(utterance: u32, text: &str, start: f64, end: f64) -> ServerMessage {

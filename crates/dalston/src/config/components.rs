@@ -127,6 +127,7 @@ impl Settings {
             allocate_timeout: self.allocate_timeout.get(),
             worker_timeout: self.worker_timeout.get(),
             move_timeout: self.move_timeout.get(),
+            resume_window: self.resume_window.get(),
             max_duration: self.max_duration.map(|longest| -> Duration { longest.get() }),
         }
     }

@@ -199,6 +199,8 @@ settings! {
         worker_timeout: Wait, "gateway.stream.worker_timeout", "DALSTON_WORKER_TIMEOUT", "60s";
         /// Time to find another worker for a session whose own was lost. Then close 1011.
         move_timeout: Wait, "gateway.stream.move_timeout", "DALSTON_MOVE_TIMEOUT", "30s";
+        /// A session that its client may resume waits for it so long.
+        resume_window: Wait, "gateway.stream.resume_window", "DALSTON_RESUME_WINDOW", "30s";
         /// Longest session. What was received by then is answered. Unset: no limit.
         max_duration: Option<Wait>, "gateway.stream.max_duration", "DALSTON_MAX_DURATION", "";
     }

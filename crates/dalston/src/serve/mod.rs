@@ -192,6 +192,9 @@ fn gateway(
     if let Some(shelf) = shelf {
         gateway = gateway.with_shelf(shelf);
     }
+    if let Some(store) = site.resume.clone() {
+        gateway = gateway.with_resume_store(store);
+    }
     if let Some(Doors { keys, secret, .. }) = doors {
         gateway = gateway.with_keys(keys, secret);
     }

@@ -7,7 +7,8 @@ use dalston_broker::{Broker, InProcessBroker, RedisBroker};
 use dalston_egress::Client;
 use dalston_redis::{Redis, RedisError, Settings as RedisSettings};
 use dalston_session_router::{
-    InProcessRegistry, Links, RedisRegistry, Registry, RegistryTimes, RouterSettings, SessionRouter,
+    InProcessRegistry, Links, RedisRegistry, RedisResumeStore, Registry, RegistryTimes, ResumeStore, RouterSettings,
+    SessionRouter,
     link::{ClusterSecret, Liveness},
 };
 use dalston_store::{Artifacts, JobStore, Shelf};
@@ -27,6 +28,8 @@ pub struct Site {
     pub jobs: Option<Kept>,
     /// Workers and their slots.
     pub registry: Arc<dyn Registry>,
+    /// Sessions whose clients may come back, where several gateways share them.
+    pub resume: Option<Arc<dyn ResumeStore>>,
     /// Fetches what `audio_url` names, and tells webhooks.
     pub client: Client,
     /// Nobody else has the jobs, the workers or the folders.
@@ -71,8 +74,15 @@ impl Site {
                 (registry.clone(), tokio::spawn(registry.notice_standstills()))
             }
         };
+        let resume = match &settings.redis {
+            Some(url) => {
+                let store = RedisResumeStore::open(url.expose(), PREFIX, tracers().clone());
+                Some(Arc::new(store.map_err(|error| unusable_redis(config, &error))?) as Arc<dyn ResumeStore>)
+            }
+            None => None,
+        };
         let secret = settings.cluster_secret.clone().filter(|_| settings.redis.is_some());
-        Ok(Self { jobs, registry, client, is_alone, secret, _noticing: AbortOnDropHandle::new(noticing) })
+        Ok(Self { jobs, registry, resume, client, is_alone, secret, _noticing: AbortOnDropHandle::new(noticing) })
     }
 
     /// Finds workers for the sessions of this process's gateway.

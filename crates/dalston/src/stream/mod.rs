@@ -61,6 +61,7 @@ pub async fn run(args: &StreamArgs) -> Result<ExitCode> {
     };
     let client = StreamClient::new(args.target.endpoint.clone())
         .config(config)
+        .resumable(true)
         .api_key(args.target.api_key())
         .traceparent(args.traceparent.clone());
     let (sink, events) = client.connect().await?;
@@ -126,6 +127,9 @@ async fn listen(
         match event {
             Some(Ok(Event::Message(message))) => {
                 outcome.learn(&message);
+                if let ServerMessage::SessionBegin { resumed: Some(_), .. } = &*message {
+                    show.note("the connection was lost; the session goes on")?;
+                }
                 show.event(&message)?;
             }
             Some(Ok(Event::Closed { code, reason })) => {

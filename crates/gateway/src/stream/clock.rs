@@ -21,6 +21,8 @@ pub(super) enum Due {
     MaxDuration,
     /// What the client sent before the session began to wind down has arrived, though it may not be read yet.
     CaughtUp,
+    /// The client may come back, and has not.
+    ClientOverdue,
     /// The worker owes an answer: it takes nothing, or does not end.
     WorkerOverdue,
     /// The client owes its half of the closing handshake.
@@ -55,6 +57,7 @@ pub(super) struct Clock {
     /// The worker is waited for no longer than this, however much it still says.
     over_by: Option<Instant>,
     catch_up_by: Option<Instant>,
+    client_by: Option<Instant>,
     echo_by: Option<Instant>,
 }
 
@@ -70,8 +73,14 @@ impl Clock {
             worker_by: None,
             over_by: None,
             catch_up_by: None,
+            client_by: None,
             echo_by: None,
         }
+    }
+
+    /// The session began so long before.
+    pub(super) fn has_lasted(&mut self, time: Duration, now: Instant) {
+        self.max_at = self.max_at.map(|at| at.checked_sub(time).unwrap_or(now).max(now));
     }
 
     pub(super) fn heard(&mut self, now: Instant) {
@@ -137,6 +146,11 @@ impl Clock {
         self.catch_up_by = Some(now + time);
     }
 
+    /// The client is gone and may come back within `time`, or sooner if that was said before.
+    pub(super) fn expect_client(&mut self, time: Duration, now: Instant) {
+        self.client_by = self.client_by.into_iter().chain([now + time]).min();
+    }
+
     pub(super) fn expect_echo(&mut self, time: Duration, now: Instant) {
         self.echo_by = Some(now + time);
     }
@@ -148,6 +162,7 @@ impl Clock {
             Due::MaxDuration => self.max_at = None,
             Due::WorkerOverdue => self.worker_ended(),
             Due::CaughtUp => self.catch_up_by = None,
+            Due::ClientOverdue => self.client_by = None,
             Due::EchoOverdue => self.echo_by = None,
             // Either ends the session, and then is watched no more.
             Due::PeerDead | Due::Idle => {}
@@ -169,6 +184,7 @@ impl Clock {
             self.choked.map(|since| (since + limits.worker_timeout, Due::WorkerOverdue)),
             self.worker_by.map(|at| (at, Due::WorkerOverdue)),
             self.catch_up_by.map(|at| (at, Due::CaughtUp)),
+            self.client_by.map(|at| (at, Due::ClientOverdue)),
             self.echo_by.map(|at| (at, Due::EchoOverdue)),
         ]
         .into_iter()

@@ -6,9 +6,12 @@
 mod clock;
 pub mod echo;
 mod held;
+mod kept;
 mod outbox;
 mod pump;
 mod record;
+mod resume;
+mod resumption;
 mod ring;
 mod session;
 mod upgrade;
@@ -20,6 +23,7 @@ use axum::{
 };
 use dalston_protocol::{ApiError, ErrorCode, RequestId, realtime::STREAM_PATH};
 
+pub(crate) use self::resumption::Resumption;
 use self::{session::Opening, upgrade::Upgrade};
 use crate::{
     api::{self, Failure},

@@ -26,7 +26,6 @@ pub(super) struct Record {
 impl Record {
     pub(super) fn new(span: Span, request_id: RequestId, metrics: Arc<Metrics>) -> Self {
         let session_id = SessionId::generate();
-        span.label(key::SESSION_ID, session_id.as_str());
         span.label(key::REQUEST_ID, request_id.as_str());
         Self { session_id, request_id, span, tenant: None, metrics, began: Instant::now(), is_open: false, ended: None }
     }
@@ -65,6 +64,8 @@ impl Drop for Record {
             self.metrics.sessions_open.dec();
         }
         self.metrics.session_ended(outcome);
+        // Only now: one that is resumed is another one than the request seemed to begin.
+        self.span.label(key::SESSION_ID, self.session_id.as_str());
         self.span.set(key::AUDIO_BYTES, tally.audio_bytes);
         self.span.set(key::DROPPED_EVENTS, tally.coalesced);
         self.span.session_ended(outcome, code);

@@ -39,6 +39,8 @@ pub(super) struct Ring {
     limit: usize,
     /// Where on the clock the first kept byte stands.
     base: u64,
+    /// … and the end of the last one that came.
+    received: u64,
     sent: VecDeque<Entry>,
     /// The end of what was sent, while it is put together.
     tail: BytesMut,
@@ -47,12 +49,21 @@ pub(super) struct Ring {
 }
 
 impl Ring {
+    /// For so many seconds of audio, the first of which stands at second `from`.
+    pub(super) fn starting_at(from: u64, rate: usize, seconds: f64) -> Self {
+        let mut ring = Self::new(rate, seconds);
+        ring.base = from * ring.rate as u64;
+        ring.received = ring.base;
+        ring
+    }
+
     /// For so many seconds of audio.
     pub(super) fn new(rate: usize, seconds: f64) -> Self {
         let mut ring = Self {
             rate: rate.max(1),
             limit: 0,
             base: 0,
+            received: 0,
             sent: VecDeque::new(),
             tail: BytesMut::new(),
             unsent: VecDeque::new(),
@@ -70,6 +81,9 @@ impl Ring {
     /// Takes what the client sent.
     pub(super) fn push(&mut self, entry: Entry) {
         self.size += entry.size();
+        if let Entry::Audio(bytes) = &entry {
+            self.received += bytes.len() as u64;
+        }
         self.unsent.push_back(entry);
     }
 
@@ -181,6 +195,11 @@ impl Ring {
         self.base.div_ceil(self.rate as u64)
     }
 
+    /// Bytes of audio since the session's first.
+    pub(super) fn received(&self) -> u64 {
+        self.received
+    }
+
     /// How much audio is kept, in seconds.
     pub(super) fn seconds(&self) -> f64 {
         let audio = |entry: &Entry| if let Entry::Audio(bytes) = entry { bytes.len() } else { 0 };
@@ -245,6 +264,17 @@ mod tests {
             assert_eq!(rest(&mut ring).0, expected, "in pieces of {size}");
             assert!(ring.sent.len() < 20_000, "small pieces are put together");
         }
+    }
+
+    #[test]
+    fn one_that_starts_later_counts_from_there() {
+        let mut ring = Ring::starting_at(7, RATE, 1_000.0);
+        assert_eq!((ring.first_second(), ring.received()), (7, 700));
+        ring.push(audio(700, 250));
+        ring.push(message(ClientMessage::Clear));
+        rest(&mut ring);
+        ring.forget_before(8, |_| {});
+        assert_eq!((ring.first_second(), ring.received(), ring.seconds()), (8, 950, 1.5));
     }
 
     #[test]

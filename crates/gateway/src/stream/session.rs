@@ -1,20 +1,26 @@
 //! One session from handshake to record.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use dalston_protocol::{
     ApiError, ErrorCode, RequestId,
     key::Scope,
-    realtime::{ParsedQuery, ServerMessage, SessionConfig, parse_query},
+    realtime::{Attachment, ParsedQuery, ServerMessage, SessionConfig, parse_query},
 };
-use dalston_session_router::{Allocated, LeaseGuard, SessionRequest, link::SessionChannel};
-use dalston_telemetry::Span;
+use dalston_session_router::{Allocated, LeaseGuard, SessionRequest};
+use dalston_telemetry::{Span, TraceContext};
 use tokio::time::timeout;
 use tracing::Instrument;
 
 use super::{
-    pump::{Journey, Pump},
+    kept::{self, Ending},
+    pump::{Journey, Keeping, Pump, Served, whole},
     record::Record,
+    resume::{Return, resume},
+    resumption::new_token,
     upgrade::Upgrading,
 };
 use crate::{
@@ -32,11 +38,22 @@ pub(super) struct Opening {
 }
 
 struct Wanted {
-    seat: Seat,
     /// The token that it came with, which goes back if no session comes of it.
     ticket: Option<Ticket>,
+    session: WantedSession,
+}
+
+enum WantedSession {
+    New(Box<New>),
+    /// One that began on another connection.
+    Old(Box<Return>),
+}
+
+struct New {
+    seat: Seat,
     tenant: Arc<str>,
     config: SessionConfig,
+    is_resumable: bool,
     notice: Option<Box<ServerMessage>>,
 }
 
@@ -51,8 +68,8 @@ impl Opening {
         let mut record = Record::new(span, request_id, app.metrics.clone());
         record.tenant = caller.as_ref().ok().map(Principal::tenant);
         let wanted = caller.and_then(|caller| want(app, &caller, query));
-        if let Ok(wanted) = &wanted {
-            record.asked(&wanted.config);
+        if let Ok(Wanted { session: WantedSession::New(new), .. }) = &wanted {
+            record.asked(&new.config);
         }
         // Its strings are gone when the session has begun; the task need not have room for them.
         Box::new(Self { record, wanted })
@@ -66,10 +83,22 @@ fn want(app: &App, caller: &Principal, query: &[(String, String)]) -> Result<Wan
         return Err(going_down());
     }
     let pairs = query.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    let ParsedQuery { config, unknown } = parse_query(pairs)?;
+    let ParsedQuery { config, attachment, unknown } = parse_query(pairs)?;
+    let notice = warn_of(&unknown);
+    let is_resumable = match attachment {
+        Attachment::Resume(wish) => {
+            // Its settings are those that it began with, and its seat may be one that is to be given back first.
+            let ticket = app.auth.take_token(caller)?;
+            let back = Return { caller: caller.clone(), wish: *wish, notice };
+            return Ok(Wanted { ticket, session: WantedSession::Old(Box::new(back)) });
+        }
+        Attachment::Begin => false,
+        Attachment::BeginResumable => true,
+    };
     let seat = caller.begin_session()?;
     let ticket = app.auth.take_token(caller)?;
-    Ok(Wanted { seat, ticket, tenant: caller.tenant(), config, notice: warn_of(&unknown) })
+    let new = New { seat, tenant: caller.tenant(), config, is_resumable, notice };
+    Ok(Wanted { ticket, session: WantedSession::New(Box::new(new)) })
 }
 
 fn warn_of(unknown: &[String]) -> Option<Box<ServerMessage>> {
@@ -96,51 +125,85 @@ pub(super) async fn run(app: App, upgrading: Upgrading, opening: Box<Opening>) {
     };
     let Some(socket) = socket else { return record.end_unheard() };
     let begun = match wanted {
-        Ok(wanted) => Box::pin(begin(&app, &mut record, wanted)).await,
+        Ok(Wanted { ticket, session }) => {
+            let begun = match session {
+                WantedSession::New(new) => Box::pin(begin(&app, &mut record, *new)).await,
+                WantedSession::Old(back) => Box::pin(resume(&app, &mut record, *back)).await,
+            };
+            if begun.is_ok() {
+                ticket.into_iter().for_each(Ticket::use_up);
+            }
+            begun
+        }
         Err(error) => Err(error),
     };
     let (verdict, tally) = match begun {
-        Ok(Begun { channel, lease, notice, seat, journey }) => {
-            let mut pump = Pump::new(limits, &app.metrics, socket, channel, notice, journey);
+        Ok(Begun::Served { served, lease, seat }) => {
+            let mut pump = Pump::new(limits, &app.metrics, socket, *served);
             pump.run(lease, seat, &app, &record.span).await
+        }
+        Ok(Begun::Over { told, ending, keeping }) => {
+            let close = (ending.code, ending.reason.as_str());
+            let mut pump = Pump::telling(limits, &app.metrics, socket, told, close);
+            let ended = pump.part(&app).await;
+            // Else it can ask once more.
+            if pump.is_heard() {
+                keeping.conclude(None, true).await;
+            }
+            ended
         }
         Err(error) => Pump::refusing(limits, &app.metrics, socket, &error).part(&app).await,
     };
     record.end(verdict, tally);
 }
 
-/// A session that has its worker.
-struct Begun {
-    channel: SessionChannel,
-    lease: LeaseGuard,
-    notice: Option<Box<ServerMessage>>,
-    seat: Seat,
-    journey: Option<Box<Journey>>,
+/// A session that can be told of.
+pub(super) enum Begun {
+    /// It has its worker.
+    Served { served: Box<Served>, lease: LeaseGuard, seat: Seat },
+    /// It ended while its client was gone.
+    Over { told: Vec<ServerMessage>, ending: Ending, keeping: Box<Keeping> },
 }
 
 /// Finds a worker, under the session's span.
-async fn begin(app: &App, record: &mut Record, wanted: Wanted) -> Result<Begun, ApiError> {
-    let Wanted { seat, ticket, tenant, config, notice } = wanted;
+async fn begin(app: &App, record: &mut Record, wanted: New) -> Result<Begun, ApiError> {
+    let New { seat, tenant, config, is_resumable, notice } = wanted;
     let (session_id, request_id) = (record.session_id.clone(), record.request_id.clone());
     let scope = dalston_telemetry::scope(request_id.as_str(), Some(session_id.as_str()));
     let parent = record.span.context();
     let request = SessionRequest { session_id, request_id, tenant, config };
-    let allocation = record.span.around(app.router.find(&request, None, &parent)).instrument(scope);
+    let allocation = record.span.around(app.router.find(&request, None, None, &parent)).instrument(scope);
     let allocated = tokio::select! {
         found = timeout(app.config.stream.allocate_timeout, allocation) => found.unwrap_or_else(|_| Err(nobody_answers()))?,
         () = app.draining.cancelled() => return Err(going_down()),
     };
-    ticket.into_iter().for_each(Ticket::use_up);
     record.opened(&allocated);
     let Allocated { channel, lease, worker_id, is_elsewhere, .. } = allocated;
-    let journey = is_elsewhere.then(|| Box::new(Journey::new(app, request, parent, worker_id)));
-    Ok(Begun { channel, lease, notice, seat, journey })
+    let keeping = is_resumable.then(|| Box::new(keep(app, &request, &parent)));
+    let journey = (is_elsewhere || is_resumable).then(|| Box::new(Journey::new(app, request, parent, worker_id)));
+    let served = Served { channel, notice, journey, keeping, told: Vec::new(), lasted: Duration::ZERO };
+    Ok(Begun::Served { served: Box::new(served), lease, seat })
 }
 
-fn going_down() -> ApiError {
+/// From the first moment on.
+fn keep(app: &App, request: &SessionRequest, trace: &TraceContext) -> Keeping {
+    let token = new_token(&request.session_id);
+    let begun = kept::Begun {
+        request_id: request.request_id.clone(),
+        config: request.config.clone(),
+        trace: trace.to_traceparent(),
+        at: SystemTime::now(),
+    };
+    let begun = serde_json::to_string(&begun).expect("it has a JSON form");
+    let holding = app.resumption.hold(&request.session_id, 1);
+    let whole = whole(&token, request.tenant.clone(), begun);
+    Keeping::new(holding, token, whole)
+}
+
+pub(super) fn going_down() -> ApiError {
     ApiError::new(ErrorCode::Draining, "the server is going down; connect again").retry_after(1.0)
 }
 
-fn nobody_answers() -> ApiError {
+pub(super) fn nobody_answers() -> ApiError {
     ApiError::new(ErrorCode::NoCapacity, "no worker answered in time; retry_after=1").retry_after(1.0)
 }

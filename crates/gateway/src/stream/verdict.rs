@@ -46,6 +46,21 @@ impl Verdict {
         Self { outcome: SessionOutcome::WorkerLost, code: CloseCode::Internal.as_u16(), cause }
     }
 
+    /// The client goes on with it on another connection.
+    pub(super) const fn resumed_elsewhere() -> Self {
+        Self { outcome: SessionOutcome::Moved, code: CloseCode::Resumed.as_u16(), cause: "resumed_elsewhere" }
+    }
+
+    /// A client that came back learns how its session had ended, which is counted where it did.
+    pub(super) const fn told_later(code: u16) -> Self {
+        Self { outcome: SessionOutcome::Moved, code, cause: "told_later" }
+    }
+
+    /// The client was sent to another gateway and did not go on there.
+    pub(super) const fn sent_away() -> Self {
+        Self { outcome: SessionOutcome::Drained, code: CloseCode::Restart.as_u16(), cause: "sent_away" }
+    }
+
     /// The session's own task did not come to its end.
     pub(super) const fn failed() -> Self {
         Self { outcome: SessionOutcome::Internal, code: ABNORMAL, cause: "task_failed" }
@@ -90,6 +105,7 @@ fn outcome_of_close(code: CloseCode) -> SessionOutcome {
         CloseCode::Unauthorized | CloseCode::Forbidden => SessionOutcome::Unauthorized,
         CloseCode::NotFound => SessionOutcome::NotFound,
         CloseCode::Timeout => SessionOutcome::ClientIdle,
+        CloseCode::Resumed => SessionOutcome::Moved,
         CloseCode::RateLimited => SessionOutcome::RateLimited,
         CloseCode::NoCapacity => SessionOutcome::NoCapacity,
     }

@@ -228,6 +228,8 @@ pub fn session_begin(offer: &SessionOffer) -> ServerMessage {
             language: "en".into(),
             model: "scripted/en".into(),
         },
+        resume: None,
+        resumed: None,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::query::code;
+use super::{ResumeOffer, Resumed, query::code};
 use crate::{ApiError, ErrorCode, RequestId, Segment, SessionId, Word};
 
 /// A text frame from the client. Audio travels in binary frames.
@@ -105,6 +105,19 @@ pub enum ServerMessage {
         trace_id: Option<String>,
         /// What was settled on.
         config: SessionInfo,
+        /// How the session can be resumed, if that was asked for.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        resume: Option<ResumeOffer>,
+        /// Set when it goes on here.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        resumed: Option<Resumed>,
+    },
+    /// Of a session that can be resumed: what came before is never asked for again. Comes after the finals that it
+    /// covers.
+    #[serde(rename = "audio.ack")]
+    AudioAck {
+        /// Bytes of audio since the session's first.
+        bytes: u64,
     },
     /// Speech began.
     #[serde(rename = "vad.speech_start")]
@@ -152,7 +165,8 @@ pub enum ServerMessage {
     /// Something the client should know; the session goes on.
     #[serde(rename = "warning")]
     Warning {
-        /// `processing_lag`, `waiting_for_stream`, `unknown_parameter`, `audio_lost`, `not_kept`.
+        /// `processing_lag`, `waiting_for_stream`, `unknown_parameter`, `audio_lost`, `audio_gap`, `not_kept`,
+        /// `worker_moved`, `not_resumable`.
         code: String,
         /// In words.
         message: String,
@@ -279,6 +293,7 @@ pub struct SessionEnd {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::realtime::ResumeToken;
 
     #[test]
     fn client_messages_are_read() {
@@ -324,6 +339,29 @@ mod tests {
             assert_eq!(serde_json::to_value(&message).unwrap(), expected);
             assert_eq!(serde_json::from_value::<ServerMessage>(expected).unwrap(), message);
         };
+        check(ServerMessage::AudioAck { bytes: 64_000 }, r#"{"type":"audio.ack","bytes":64000}"#);
+        let token = format!("ses_1.{}", "x".repeat(ResumeToken::SECRET_CHARS));
+        check(
+            ServerMessage::SessionBegin {
+                session_id: "ses_1".parse().unwrap(),
+                request_id: "req_1".parse().unwrap(),
+                trace_id: None,
+                config: SessionInfo {
+                    sample_rate: 8_000,
+                    encoding: "mulaw".into(),
+                    channels: 1,
+                    language: "en".into(),
+                    model: "loopback/noise".into(),
+                },
+                resume: Some(ResumeOffer { token: token.parse().unwrap(), window_seconds: 30.0 }),
+                resumed: Some(Resumed { bytes: 16_000, finals: 2 }),
+            },
+            &format!(
+                r#"{{"type":"session.begin","session_id":"ses_1","request_id":"req_1",
+                "config":{{"sample_rate":8000,"encoding":"mulaw","channels":1,"language":"en","model":"loopback/noise"}},
+                "resume":{{"token":"{token}","window_seconds":30.0}},"resumed":{{"bytes":16000,"finals":2}}}}"#
+            ),
+        );
         check(
             ServerMessage::SpeechStart { timestamp: 1.23, channel: None },
             r#"{"type":"vad.speech_start","timestamp":1.23}"#,

@@ -1,6 +1,6 @@
 //! The handshake's query parameters.
 
-use super::{Retention, SessionConfig, config::in_range};
+use super::{Attachment, Resume, Retention, SessionConfig, config::in_range};
 use crate::ApiError;
 
 /// A session's settings out of a query.
@@ -8,6 +8,8 @@ use crate::ApiError;
 pub struct ParsedQuery {
     /// The settings, checked.
     pub config: SessionConfig,
+    /// Whether the session begins with this connection, or goes on.
+    pub attachment: Attachment,
     /// Parameters that mean nothing here; the client is warned of them and served all the same.
     pub unknown: Vec<String>,
 }
@@ -28,18 +30,68 @@ const READ_ELSEWHERE: [&str; 4] = ["token", "api_key", "traceparent", "tracestat
 pub fn parse_query<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<ParsedQuery, ApiError> {
     let mut config = SessionConfig::default();
     let mut unknown = Vec::new();
+    let mut wish = Wish::default();
     let mut seen: Vec<&str> = Vec::new();
     for (name, value) in pairs {
         if seen.contains(&name) {
             return Err(ApiError::param(name, format!("{name} is given twice; give it once")));
         }
         seen.push(name);
-        if !set(&mut config, name, value)? && !READ_ELSEWHERE.contains(&name) {
+        let is_known = set(&mut config, name, value)? || wish.set(name, value)? || READ_ELSEWHERE.contains(&name);
+        if !is_known {
             unknown.push(name.chars().take(MAX_NAME).collect());
         }
     }
     config.endpointing.check()?;
-    Ok(ParsedQuery { config, unknown })
+    Ok(ParsedQuery { config, attachment: wish.attachment()?, unknown })
+}
+
+/// What a query says of resuming.
+#[derive(Default)]
+struct Wish {
+    resumable: bool,
+    token: Option<super::ResumeToken>,
+    received: Option<u64>,
+    last_final: Option<String>,
+}
+
+impl Wish {
+    /// Whether the parameter is one of these.
+    fn set(&mut self, name: &str, value: &str) -> Result<bool, ApiError> {
+        match name {
+            "resumable" => self.resumable = boolean(name, value)?,
+            "resume" => {
+                // It may be most of a secret, so it is not repeated.
+                let wrong =
+                    |error| ApiError::param(name, format!("resume is {error}; without it a new session begins"));
+                self.token = Some(value.parse().map_err(wrong)?);
+            }
+            "received" => self.received = Some(number(name, value)?),
+            "last_final" => {
+                if value.strip_prefix("utt_").is_none_or(|number| number.parse::<u64>().is_err()) {
+                    let message = format!("last_final={} is not an utterance_id such as utt_7", shown(value));
+                    return Err(ApiError::param(name, message));
+                }
+                self.last_final = Some(value.into());
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    fn attachment(self) -> Result<Attachment, ApiError> {
+        let Self { resumable, token, received, last_final } = self;
+        if let Some(token) = token {
+            let received = received.unwrap_or(0);
+            return Ok(Attachment::Resume(Box::new(Resume { token, received, last_final })));
+        }
+        let given = [("received", received.is_some()), ("last_final", last_final.is_some())];
+        if let Some((name, _)) = given.into_iter().find(|(_, is_given)| *is_given) {
+            let message = format!("{name} says what came of a session that is resumed; give its token as resume, too");
+            return Err(ApiError::param(name, message));
+        }
+        Ok(if resumable { Attachment::BeginResumable } else { Attachment::Begin })
+    }
 }
 
 /// Whether the parameter is one of this protocol.
@@ -166,6 +218,20 @@ mod tests {
     }
 
     #[test]
+    fn a_session_is_resumed_with_its_token_and_what_had_come() {
+        let token = super::super::ResumeToken::new(crate::SessionId::generate(), &"x".repeat(43)).unwrap();
+        let resume = String::from(token.clone());
+        let check =
+            |query: &str, expected: Attachment| assert_eq!(parse(query).unwrap().attachment, expected, "{query}");
+        check("resumable=false", Attachment::Begin);
+        check("resumable=true", Attachment::BeginResumable);
+        let wish = Resume { token, received: 0, last_final: None };
+        check(&format!("resume={resume}"), Attachment::Resume(Box::new(wish.clone())));
+        let wish = Resume { received: 64_000, last_final: Some("utt_3".into()), ..wish };
+        check(&format!("resume={resume}&received=64000&last_final=utt_3"), Attachment::Resume(Box::new(wish)));
+    }
+
+    #[test]
     fn a_wrong_parameter_is_named_with_what_is_allowed() {
         let check = |query: &str, param: &str| {
             let error = parse(query).expect_err(query);
@@ -194,5 +260,13 @@ mod tests {
         check("retention=-2", "retention");
         check("retention=3651", "retention");
         check("language=en&language=en", "language");
+        check("resumable=perhaps", "resumable");
+        check("resume=", "resume");
+        check("resume=ses_1", "resume");
+        check("received=0", "received");
+        check("received=-1", "received");
+        check("received=1e9", "received");
+        check("last_final=utt_1", "last_final");
+        check("last_final=7", "last_final");
     }
 }

@@ -45,6 +45,11 @@ impl SessionTranscript {
         }
     }
 
+    /// Says that its oldest part is missing.
+    pub fn lacks_its_beginning(&mut self) {
+        self.truncated = true;
+    }
+
     /// The session's last message. Segments of two channels are put in order of their start.
     pub fn into_end(self, session_id: SessionId, audio_seconds: f64, speech_seconds: f64) -> SessionEnd {
         let mut segments = Vec::from(self.segments);

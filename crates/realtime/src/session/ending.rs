@@ -139,6 +139,7 @@ fn asked_outcome(code: CloseCode) -> SessionOutcome {
         CloseCode::Unauthorized | CloseCode::Forbidden => SessionOutcome::Unauthorized,
         CloseCode::NotFound => SessionOutcome::NotFound,
         CloseCode::Timeout => SessionOutcome::ClientIdle,
+        CloseCode::Resumed => SessionOutcome::Moved,
         CloseCode::RateLimited => SessionOutcome::RateLimited,
         CloseCode::NoCapacity => SessionOutcome::NoCapacity,
         CloseCode::Internal => SessionOutcome::Internal,

@@ -1,10 +1,12 @@
 //! The suites that every implementation of this crate's seams must pass.
 //!
 //! Each claim is one function, and a macro makes one test of each, so that a failure says which promise broke:
-//! [`registry_conformance!`](crate::registry_conformance) and [`worker_link_conformance!`](crate::worker_link_conformance).
+//! [`registry_conformance!`](crate::registry_conformance), [`resume_conformance!`](crate::resume_conformance) and
+//! [`worker_link_conformance!`](crate::worker_link_conformance).
 
 pub mod link;
 pub mod registry;
+pub mod resume;
 
 use dalston_engine_sdk::{Capabilities, Languages};
 use dalston_protocol::WorkerId;

@@ -39,21 +39,23 @@ pub struct Continuation {
     pub said: SessionTranscript,
 }
 
-/// How far a session has come, by what its worker said.
-#[derive(Debug, Default)]
+/// How far a session has come, by what its worker said. Its text form has everything but the finals, which are kept
+/// apart ([`Progress::with_finals`]).
+#[derive(Debug, Default, Clone, Serialize, Deserialize)]
 pub struct Progress {
     settled: Duration,
     channels: [Channel; 2],
     several_channels: bool,
     utterances: u64,
     speech: Duration,
+    #[serde(skip)]
     said: SessionTranscript,
     /// The model that it was begun with, and the language of its last final.
     begun: Option<(String, String)>,
     moves: u32,
 }
 
-#[derive(Debug, Default, Clone, Copy)]
+#[derive(Debug, Default, Clone, Copy, Serialize, Deserialize)]
 struct Channel {
     last_end: f64,
     is_speaking: bool,
@@ -65,6 +67,38 @@ impl Progress {
     /// Of a session that begins.
     pub fn new(config: &SessionConfig) -> Self {
         Self { several_channels: config.channels > 1, ..Self::default() }
+    }
+
+    /// To be written down.
+    #[must_use]
+    pub fn without_finals(&self) -> Self {
+        let Self { settled, channels, several_channels, utterances, speech, said: _, begun, moves } = self;
+        Self {
+            settled: *settled,
+            channels: *channels,
+            several_channels: *several_channels,
+            utterances: *utterances,
+            speech: *speech,
+            said: SessionTranscript::default(),
+            begun: begun.clone(),
+            moves: *moves,
+        }
+    }
+
+    /// Read from its text, with the finals that were kept apart; `is_whole` says whether all of them are there.
+    #[must_use]
+    pub fn with_finals<'a>(mut self, finals: impl IntoIterator<Item = &'a TranscriptFinal>, is_whole: bool) -> Self {
+        self.said = SessionTranscript::default();
+        finals.into_iter().for_each(|said| self.said.push(said));
+        if !is_whole {
+            self.said.lacks_its_beginning();
+        }
+        self
+    }
+
+    /// Utterances up to this number were told to the client, whoever remembers it: the next one has a higher number.
+    pub fn skip_to(&mut self, utterance: u64) {
+        self.utterances = self.utterances.max(utterance);
     }
 
     /// Counts what the worker says. `false`: the client has heard it before, from the last worker.
@@ -141,6 +175,21 @@ impl Progress {
         self.moves
     }
 
+    /// The model and the language, once a worker has said them.
+    pub fn begun(&self) -> Option<(&str, &str)> {
+        self.begun.as_ref().map(|(model, language)| (model.as_str(), language.as_str()))
+    }
+
+    /// Speech in the finals.
+    pub fn speech(&self) -> Duration {
+        self.speech
+    }
+
+    /// The finals.
+    pub fn said(&self) -> &SessionTranscript {
+        &self.said
+    }
+
     /// The next worker is to be one of the same model and language.
     pub fn pin(&self, config: &mut SessionConfig) {
         if let Some((model, language)) = &self.begun {
@@ -212,6 +261,31 @@ mod tests {
         assert_eq!((continuation.from, continuation.utterances, continuation.moves), (7, 3, 1));
         assert_eq!(continuation.answered[0], Duration::from_secs_f64(9.7));
         assert!(!progress.counts(&said(4, 5.2, 9.7, None)), "nothing is said twice");
+    }
+
+    #[test]
+    fn written_down_and_read_again_it_is_the_same() {
+        let mut progress = Progress::new(&SessionConfig::default());
+        let said = [said(1, 1.0, 2.5, None), said(2, 3.0, 4.5, None)];
+        let finals: Vec<TranscriptFinal> = said
+            .iter()
+            .map(|said| match said {
+                FromWorker::Event(event) => match &**event {
+                    ServerMessage::Final(said) => said.clone(),
+                    other => panic!("{other:?}"),
+                },
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert!(said.iter().all(|said| progress.counts(said)) && progress.counts(&speech(true, 5.0)));
+        let text = serde_json::to_string(&progress).expect("it has a JSON form");
+        let read: Progress = serde_json::from_str(&text).expect("it is its own");
+        let zero = Duration::ZERO;
+        let again = read.clone().with_finals(&finals, true);
+        assert_eq!(again.continuation(2, zero, zero), progress.continuation(2, zero, zero));
+        let end = |progress: &Progress| progress.said().clone().into_end("ses_1".parse().expect("an id"), 6.0, 3.0);
+        assert!(!end(&again).truncated);
+        assert!(end(&read.with_finals(&finals[1..], false)).truncated);
     }
 
     #[test]

@@ -104,21 +104,22 @@ impl SessionRouter {
     /// # Errors
     /// As the client is to be told: no such model or language, no capacity, draining, or the worker's own rejection.
     pub async fn allocate(&self, request: SessionRequest, parent: &TraceContext) -> Result<Allocated, ApiError> {
-        self.find(&request, None, parent).await
+        self.find(&request, None, None, parent).await
     }
 
-    /// As [`SessionRouter::allocate`], also for a session that another worker had, which is not tried.
+    /// As [`SessionRouter::allocate`], also for a session that another worker had. The worker `not` is not tried.
     ///
     /// # Errors
     /// As there.
     pub async fn find(
         &self,
         request: &SessionRequest,
-        moves: Option<(&WorkerId, Continuation)>,
+        continues: Option<Continuation>,
+        not: Option<&WorkerId>,
         parent: &TraceContext,
     ) -> Result<Allocated, ApiError> {
-        let not = moves.iter().map(|(last, _)| (*last).clone()).collect();
-        let continues = moves.map(|(_, continues)| Box::new(continues));
+        let not = not.into_iter().cloned().collect();
+        let continues = continues.map(Box::new);
         let wanted = Wanted::from(&request.config);
         let mut observed = Observation::begin(self.tracers.allocate(parent), request, &self.metrics);
         if let Some(continues) = &continues {

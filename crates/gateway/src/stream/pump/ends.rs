@@ -76,11 +76,19 @@ impl Pump<'_> {
         if matches!(self.parting, Parting::Sent) {
             // The echo: both sides have said all.
             self.socket = None;
+            self.is_heard |= self.absent.is_none();
             return;
         }
-        self.decide(Verdict::closed_by_client(frame.map(|frame| frame.code.into())));
         self.outbox.clear();
-        self.hang_up(now);
+        let closed = Verdict::closed_by_client(frame.map(|frame| frame.code.into()));
+        if self.may_return() && !Self::is_farewell(frame) {
+            self.await_client(closed, now);
+        } else {
+            self.forget();
+            self.absent = None;
+            self.decide(closed);
+            self.hang_up(now);
+        }
         if self.writable {
             self.parting = Parting::Echoing;
             self.flushing = true;
@@ -90,10 +98,13 @@ impl Pump<'_> {
     }
 
     pub(super) fn client_gone(&mut self, cause: &'static str, now: Instant) {
-        self.decide(Verdict::gone(cause));
         self.socket = None;
         self.reading = Reading::Nothing;
         self.outbox.clear();
+        if self.may_return() {
+            return self.await_client(Verdict::gone(cause), now);
+        }
+        self.decide(Verdict::gone(cause));
         self.hang_up(now);
     }
 
@@ -119,6 +130,16 @@ impl Pump<'_> {
             self.held.then_close(close);
             self.clock.expect_worker(self.limits.worker_timeout, now);
         }
+    }
+
+    /// The server goes down.
+    pub(super) fn drain(&mut self, within: Duration) {
+        let now = Instant::now();
+        if self.can_be_sent_away() {
+            return self.send_away(within, now);
+        }
+        self.give_up_client(now);
+        self.wind_down(Close::new(CloseCode::Restart, "the server is going down; connect again"), within);
     }
 
     /// The session ends for a reason of ours: what has been sent so far is answered, no more is read. One that ends
@@ -164,6 +185,10 @@ impl Pump<'_> {
     }
 
     pub(super) fn worker_closed(&mut self, close: &Close) {
+        self.tell_what_is_held(Instant::now());
+        if let Some(keeping) = &mut self.keeping {
+            keeping.closes(close.code.as_u16(), close.frame_reason());
+        }
         self.decide(Verdict::worker(close, self.fatal));
         self.close_with(close.code.as_u16(), close.frame_reason());
         self.worker_ended();
@@ -188,6 +213,10 @@ impl Pump<'_> {
             Parting::Queued(frame) => Parting::Waiting(frame),
             other => other,
         };
+        if let (Some(keeping), Some(journey)) = (&mut self.keeping, &mut self.journey) {
+            journey.search = None;
+            journey.standing().into_iter().for_each(|standing| keeping.stands(standing));
+        }
         self.from_worker = None;
         self.to_worker = None;
         self.journey = None;
@@ -231,6 +260,7 @@ impl Pump<'_> {
                 None => self.worker_lost("worker_overdue"),
             },
             Due::CaughtUp => self.arrived(),
+            Due::ClientOverdue => self.give_up_client(now),
             Due::EchoOverdue => self.socket = None,
         }
     }

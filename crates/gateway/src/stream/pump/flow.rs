@@ -22,7 +22,9 @@ use crate::stream::{outbox::Outbox, ring::Entry};
 
 impl Pump<'_> {
     pub(super) fn poll_worker(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
-        let is_deaf = self.outbox.is_full() || self.journey.as_ref().is_some_and(|journey| journey.is_asking());
+        let is_deaf = self.outbox.is_full()
+            || self.journey.as_ref().is_some_and(|journey| journey.is_asking())
+            || self.keeping.as_ref().is_some_and(|keeping| keeping.is_holding());
         let Some(from_worker) = self.from_worker.as_mut().filter(|_| !is_deaf) else { return false };
         let said = match from_worker.poll_recv(cx) {
             Poll::Pending => return false,
@@ -35,7 +37,14 @@ impl Pump<'_> {
             return true;
         }
         match said {
-            Some(FromWorker::Event(event)) => self.event(event, now),
+            Some(FromWorker::Event(event)) => {
+                self.clock.worker_spoke(now);
+                let event = match &mut self.keeping {
+                    Some(keeping) => keeping.hears(event),
+                    None => Some(event),
+                };
+                event.into_iter().for_each(|event| self.event(event, now));
+            }
             // The client has no use for it, but a worker that says so is at work.
             Some(FromWorker::Settled(_)) => self.clock.worker_spoke(now),
             Some(FromWorker::Leaving) => self.worker_leaves(),

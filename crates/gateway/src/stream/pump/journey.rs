@@ -3,7 +3,7 @@
 use std::{
     pin::Pin,
     task::{Context, Poll},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use dalston_protocol::{
@@ -21,7 +21,10 @@ use tracing::Instrument;
 
 use crate::{
     gateway::App,
-    stream::ring::{Entry, Ring},
+    stream::{
+        kept::Standing,
+        ring::{Entry, Ring},
+    },
 };
 
 /// Audio kept beside the longest utterance: what the worker may be behind before its session ends for that, what is under way,
@@ -35,7 +38,7 @@ const MOST_MOVES: u32 = 64;
 const PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
-/// A session whose worker is of another process.
+/// A session whose worker is of another process, or that its client may resume.
 pub(in crate::stream) struct Journey {
     app: App,
     pub(super) request: SessionRequest,
@@ -50,6 +53,8 @@ pub(in crate::stream) struct Journey {
     settings: Settings,
     losses: u32,
     settled_at_loss: Duration,
+    /// Moves before it came to this gateway.
+    moved_before: u32,
 }
 
 /// A look for another worker.
@@ -86,8 +91,48 @@ impl Journey {
             settings: Settings::default(),
             losses: 0,
             settled_at_loss: Duration::ZERO,
+            moved_before: 0,
             request,
         }
+    }
+
+    /// Of a session that was taken over as it stands, and whose client sends its audio from second `from` on.
+    pub(in crate::stream) fn resumed(self, standing: Standing, from: u64, lasted: Duration) -> Self {
+        let (mut progress, rate) = (standing.progress, self.request.config.bytes_per_second());
+        progress.moved();
+        let settings = Settings(standing.settings);
+        let longest = settings.0.max_utterance_s.unwrap_or(self.request.config.endpointing.max_utterance_s);
+        Self {
+            began: self.began.checked_sub(lasted).unwrap_or(self.began),
+            moved_before: progress.moves(),
+            ring: Ring::starting_at(from, rate, longest.max(0.0) + BESIDE_UTTERANCE),
+            progress,
+            settings,
+            ..self
+        }
+    }
+
+    /// Where the session stands, to be written down. `None` while another worker is looked for: what it is offered
+    /// must stay.
+    pub(super) fn standing(&mut self) -> Option<Standing> {
+        if self.search.is_some() {
+            return None;
+        }
+        let Self { ring, settings, progress, .. } = self;
+        ring.forget_before(progress.from(), |message| settings.fold(message));
+        let (settings, received) = (self.settings.0.clone(), self.ring.received());
+        Some(Standing {
+            progress: self.progress.without_finals(),
+            settings,
+            received,
+            at: SystemTime::now(),
+            ending: None,
+        })
+    }
+
+    /// Seconds of the session's clock in bytes.
+    pub(super) fn bytes(&self, seconds: u64) -> u64 {
+        seconds * self.request.config.bytes_per_second() as u64
     }
 
     /// Takes what the client sent.
@@ -136,7 +181,7 @@ impl Journey {
         let settled = self.progress.settled();
         self.losses = if settled > self.settled_at_loss { 1 } else { self.losses + 1 };
         self.settled_at_loss = settled;
-        (self.losses <= MOST_LOSSES && self.progress.moves() < MOST_MOVES).then_some(self)
+        (self.losses <= MOST_LOSSES && self.progress.moves() - self.moved_before < MOST_MOVES).then_some(self)
     }
 
     /// Looks for another worker.
@@ -160,9 +205,7 @@ impl Journey {
         let from = self.progress.from().max(self.ring.first_second());
         let Self { ring, settings, .. } = self;
         ring.forget_before(from, |message| settings.fold(message));
-        let mut request = self.request.clone();
-        self.progress.pin(&mut request.config);
-        self.settings.apply(&mut request.config);
+        let request = pinned(&self.request, &self.progress, &self.settings.0);
         let replayed = Duration::try_from_secs_f64(self.ring.seconds()).unwrap_or_default();
         let continues = self.progress.continuation(from, replayed, self.began.elapsed());
         let (app, trace, last) = (self.app.clone(), self.trace.clone(), self.worker.clone());
@@ -171,7 +214,7 @@ impl Journey {
             if is_dead {
                 app.router.worker_died(&last).await;
             }
-            let found = app.router.find(&request, Some((&last, continues)), &trace);
+            let found = app.router.find(&request, Some(continues), Some(&last), &trace);
             let found = timeout(app.config.stream.allocate_timeout, found).await;
             found
                 .unwrap_or_else(|_| Err(ApiError::new(ErrorCode::NoCapacity, "no worker answered in time")))
@@ -218,6 +261,18 @@ impl Journey {
     }
 }
 
+/// The request as the next worker is to hear it: with the model that the session has, and what the client has changed.
+pub(in crate::stream) fn pinned(
+    request: &SessionRequest,
+    progress: &Progress,
+    settings: &ConfigUpdate,
+) -> SessionRequest {
+    let mut request = request.clone();
+    progress.pin(&mut request.config);
+    apply(settings, &mut request.config);
+    request
+}
+
 fn seconds_kept(config: &SessionConfig) -> f64 {
     config.endpointing.max_utterance_s + BESIDE_UTTERANCE
 }
@@ -245,15 +300,15 @@ impl Settings {
         so_far.interim_results = interim_results.or(so_far.interim_results);
         so_far.language = language.or(so_far.language.take());
     }
+}
 
-    fn apply(&self, config: &mut SessionConfig) {
-        // What is not allowed has ended the session.
-        if let Ok(rules) = config.endpointing.updated(&self.0) {
-            config.endpointing = rules;
-        }
-        config.interim_results = self.0.interim_results.unwrap_or(config.interim_results);
-        if let Some(language) = &self.0.language {
-            config.language.clone_from(language);
-        }
+fn apply(settings: &ConfigUpdate, config: &mut SessionConfig) {
+    // What is not allowed has ended the session.
+    if let Ok(rules) = config.endpointing.updated(settings) {
+        config.endpointing = rules;
+    }
+    config.interim_results = settings.interim_results.unwrap_or(config.interim_results);
+    if let Some(language) = &settings.language {
+        config.language.clone_from(language);
     }
 }

@@ -18,14 +18,18 @@
 //! * The worker ends with `Closed`. The slot is given back, then the client gets what is left, and the close frame.
 //! * The worker dies, or goes down, and is of another process. The session goes on at another one (`moving.rs`).
 //! * The client leaves, with a close frame or without. The worker answers for what it received; nobody hears it.
+//! * The client is lost, and may resume the session. That goes on for a while without it (`absence.rs`).
 //! * The client is at fault. It is told at once; the worker is dismissed and its end awaited.
 //! * The server drains, or the session has lasted long enough. What the client has sent so far is read, and no more;
 //!   the worker answers for it, and ends the session with the close it was given. If it does not in the time that the
 //!   session has for it, the client is given that close all the same.
 
+mod absence;
 mod ends;
+mod finals;
 mod flow;
 mod journey;
+mod keeping;
 mod moving;
 
 use std::{
@@ -35,7 +39,7 @@ use std::{
     time::Duration,
 };
 
-use dalston_protocol::{ApiError, Close, CloseCode, ErrorCode, realtime::ServerMessage};
+use dalston_protocol::{ApiError, Close, ErrorCode, realtime::ServerMessage};
 use dalston_session_router::{
     LeaseGuard,
     link::{FromWorker, SessionChannel, ToWorker},
@@ -121,7 +125,11 @@ enum Hearing {
     Over,
 }
 
-pub(super) use self::journey::Journey;
+pub(super) use self::{
+    journey::{Journey, pinned},
+    keeping::{Keeping, whole},
+    moving::warning,
+};
 
 /// One session between its socket and its worker.
 pub(super) struct Pump<'a> {
@@ -147,8 +155,15 @@ pub(super) struct Pump<'a> {
     /// `None` when the worker has ended.
     from_worker: Option<mpsc::Receiver<FromWorker>>,
     held: Held,
-    /// Set for a session whose worker may die without us.
+    /// Set for a session whose worker may die without us, or that its client may resume.
     journey: Option<Box<Journey>>,
+    /// Set for a session that its client may resume.
+    keeping: Option<Box<Keeping>>,
+    /// The client is gone and may come back; how the session ends if it does not.
+    absent: Option<Verdict>,
+    absence_noted: bool,
+    /// The client knows that the session is over, or has had its time to ask.
+    is_heard: bool,
     /// A look for another worker has begun and was not polled yet.
     is_search_new: bool,
 
@@ -166,23 +181,54 @@ pub(super) struct Pump<'a> {
     tally: Tally,
 }
 
+/// What a session begins with that has its worker.
+pub(super) struct Served {
+    pub(super) channel: SessionChannel,
+    /// Told after `session.begin`.
+    pub(super) notice: Option<Box<ServerMessage>>,
+    pub(super) journey: Option<Box<Journey>>,
+    pub(super) keeping: Option<Box<Keeping>>,
+    /// Told at once: of a session that goes on.
+    pub(super) told: Vec<ServerMessage>,
+    /// Since it began, on other connections.
+    pub(super) lasted: Duration,
+}
+
 impl<'a> Pump<'a> {
-    pub(super) fn new(
-        limits: &'a StreamLimits,
-        metrics: &'a Metrics,
-        socket: Socket,
-        channel: SessionChannel,
-        notice: Option<Box<ServerMessage>>,
-        journey: Option<Box<Journey>>,
-    ) -> Self {
+    pub(super) fn new(limits: &'a StreamLimits, metrics: &'a Metrics, socket: Socket, served: Served) -> Self {
+        let Served { channel, notice, journey, keeping, told, lasted } = served;
         let SessionChannel { to_worker, from_worker } = channel;
-        Self {
+        let mut pump = Self {
             to_worker: Some(PollSender::new(to_worker)),
             from_worker: Some(from_worker),
             notice,
             journey,
+            keeping,
             ..Self::without_worker(limits, metrics, socket)
-        }
+        };
+        pump.clock.has_lasted(lasted, Instant::now());
+        told.into_iter().for_each(|event| pump.outbox.push(Box::new(event)));
+        pump
+    }
+
+    /// A session that ended while its client was gone: the client is told how.
+    pub(super) fn telling(
+        limits: &'a StreamLimits,
+        metrics: &'a Metrics,
+        socket: Socket,
+        told: Vec<ServerMessage>,
+        close: (u16, &str),
+    ) -> Self {
+        let mut pump = Self::without_worker(limits, metrics, socket);
+        told.into_iter().for_each(|event| pump.outbox.push(Box::new(event)));
+        pump.decide(Verdict::told_later(close.0));
+        pump.close_with(close.0, close.1);
+        pump
+    }
+
+    /// Whether the client knows that the session is over.
+    pub(super) fn is_heard(&self) -> bool {
+        self.is_heard
     }
 
     /// A session that never began: the client is told why.
@@ -209,6 +255,10 @@ impl<'a> Pump<'a> {
             from_worker: None,
             held: Held::default(),
             journey: None,
+            keeping: None,
+            absent: None,
+            absence_noted: false,
+            is_heard: false,
             is_search_new: false,
             clock: Clock::new(limits, now),
             bucket: Bucket::new(limits.messages_per_second, limits.message_burst, now),
@@ -224,6 +274,7 @@ impl<'a> Pump<'a> {
     /// Runs the session to its end. What the session had a right to, a slot and a seat among those of its key, ends with
     /// the worker's part in it: the client may open its next session when it sees the close frame.
     pub(super) async fn run(&mut self, mut lease: LeaseGuard, seat: Seat, app: &App, span: &Span) -> (Verdict, Tally) {
+        let mut seat = Some(seat);
         loop {
             let found = {
                 let mut alarm = pin!(sleep_until(Instant::now() + self.limits.ping_interval));
@@ -234,16 +285,18 @@ impl<'a> Pump<'a> {
                         self.lost_slot();
                     }
                     if drain.as_mut().poll(cx).is_ready() {
-                        self.wind_down(
-                            Close::new(CloseCode::Restart, "the server is going down; connect again"),
-                            app.config.http.drain_timeout,
-                        );
+                        self.drain(app.config.http.drain_timeout);
                     }
                     loop {
                         if let Some(found) = self.poll_search(cx) {
                             return Poll::Ready(Some(found));
                         }
                         self.poll_traffic(cx, alarm.as_mut());
+                        if self.absent.is_some() {
+                            // Its client needs a seat again to come back.
+                            seat = None;
+                            self.note_absence(span);
+                        }
                         if self.from_worker.is_none() && !self.is_searching() {
                             return Poll::Ready(None);
                         }
@@ -261,7 +314,12 @@ impl<'a> Pump<'a> {
         let _ = timeout(RELEASE, lease.release()).await;
         drop(seat);
         self.slot_is_free();
-        self.part(app).await
+        let keeping = self.keeping.take();
+        let ended = self.part(app).await;
+        if let Some(keeping) = keeping {
+            keeping.conclude(self.verdict, self.is_heard).await;
+        }
+        ended
     }
 
     /// Gives the client what is left for it, and the closing handshake.
@@ -288,6 +346,7 @@ impl<'a> Pump<'a> {
             let now = Instant::now();
             // Ends even if both sides always have more: tokio's cooperative budget makes the sockets and channels pend.
             while self.poll_worker(cx, now)
+                | self.poll_keeping(cx, now)
                 | self.poll_forward(cx, now)
                 | self.poll_write(cx, now)
                 | self.poll_read(cx, now)

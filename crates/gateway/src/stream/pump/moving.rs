@@ -31,7 +31,8 @@ impl Pump<'_> {
             // Its lease goes after it.
             return;
         }
-        let is_open = self.watch().open;
+        self.tell_what_is_held(Instant::now());
+        let is_open = self.goes_on();
         if let Some(winding_down) = self.winding_down.take_if(|_| self.journey.is_some() && is_open) {
             return self.worker_closed(&winding_down.close);
         }
@@ -50,7 +51,7 @@ impl Pump<'_> {
 
     /// The worker goes down and serves the session as long as it can.
     pub(super) fn worker_leaves(&mut self) {
-        let is_open = self.watch().open && self.winding_down.is_none();
+        let is_open = self.goes_on() && self.winding_down.is_none();
         if let Some(journey) = self.journey.as_mut().filter(|journey| is_open && journey.search.is_none()) {
             journey.look("worker_leaves", true);
             self.is_search_new = true;
@@ -110,12 +111,11 @@ impl Pump<'_> {
                 from = %last, to = %journey.worker, why = search.why, took = took.as_secs_f64(), replayed = again,
                 missing = search.missing.as_secs_f64(), "a session goes on at another worker"
             );
-            let notice = warning("worker_moved", "another worker goes on with this session".into());
-            self.outbox.push(notice);
+            self.notify(warning("worker_moved", "another worker goes on with this session".into()));
             if !search.missing.is_zero() {
                 let (missing, until) = (search.missing.as_secs_f64(), search.from);
                 let message = format!("{missing:.1} s of audio before {until} s were lost with their worker");
-                self.outbox.push(warning("audio_gap", message));
+                self.notify(warning("audio_gap", message));
             }
         }
         let now = Instant::now();
@@ -125,7 +125,7 @@ impl Pump<'_> {
     }
 
     /// Tells a worker, if it still hears anything, that it has the session no longer.
-    fn part_from_worker(&mut self) {
+    pub(super) fn part_from_worker(&mut self) {
         let from_worker = self.from_worker.take();
         let Some(to_worker) = self.to_worker.take() else { return };
         let Some(sender) = to_worker.get_ref().cloned() else { return };
@@ -153,7 +153,7 @@ fn record(span: &Span, from: &WorkerId, to: &WorkerId, why: &'static str, moves:
     span.event(event::SESSION_MOVED, attributes);
 }
 
-fn warning(code: &str, message: String) -> Box<ServerMessage> {
+pub(in crate::stream) fn warning(code: &str, message: String) -> Box<ServerMessage> {
     Box::new(ServerMessage::Warning {
         code: code.into(),
         message,
