@@ -36,30 +36,34 @@ macro_rules! error_codes {
 
 /// The sort of an error, in the words of OpenAI's API, whose clients look at it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
 pub enum ErrorKind {
     /// Who are you?
-    AuthenticationError,
+    #[serde(rename = "authentication_error")]
+    Authentication,
     /// This is not yours to do.
-    PermissionError,
+    #[serde(rename = "permission_error")]
+    Permission,
     /// Less, or later.
-    RateLimitError,
+    #[serde(rename = "rate_limit_error")]
+    RateLimit,
     /// The request is at fault.
-    InvalidRequestError,
+    #[serde(rename = "invalid_request_error")]
+    InvalidRequest,
     /// The server is.
     #[default]
-    ServerError,
+    #[serde(rename = "server_error")]
+    Server,
 }
 
 impl ErrorCode {
     /// Its sort, by its status.
     pub const fn kind(self) -> ErrorKind {
         match self.http_status() {
-            401 => ErrorKind::AuthenticationError,
-            403 => ErrorKind::PermissionError,
-            429 => ErrorKind::RateLimitError,
-            400..=499 => ErrorKind::InvalidRequestError,
-            _ => ErrorKind::ServerError,
+            401 => ErrorKind::Authentication,
+            403 => ErrorKind::Permission,
+            429 => ErrorKind::RateLimit,
+            400..=499 => ErrorKind::InvalidRequest,
+            _ => ErrorKind::Server,
         }
     }
 }
