@@ -4,7 +4,8 @@
 //! * A gateway asks the [`SessionRouter`] for each session. It reserves one slot in one atomic step, opens the
 //!   [`WorkerLink`](link::WorkerLink), and hands back the channel with a [`LeaseGuard`] that holds the slot.
 //! * A slot is used exactly as long as its lease lives: until the guard is dropped, or one lease time after whoever held it
-//!   died. Nothing counts up and down, so nothing can drift.
+//!   died. Nothing counts up and down, so nothing can drift. And no live session depends on the registry: what it forgets is
+//!   said again by those who know.
 
 #![forbid(unsafe_code)]
 
@@ -25,8 +26,8 @@ pub use lease::LeaseGuard;
 pub use links::Links;
 pub use membership::{Held, Membership};
 pub use registry::{
-    Heartbeat, InProcessRegistry, RedisRegistry, Registry, RegistryTimes, Reservation, ReserveError, ReserveRequest,
-    Unavailable,
+    Heartbeat, InProcessRegistry, Lease, RedisRegistry, Registry, RegistryTimes, Reservation, ReserveError,
+    ReserveRequest, Unavailable,
 };
 pub use router::{Allocated, RouterSettings, SessionRequest, SessionRouter};
 pub use wanted::{Fit, Misfit, Wanted};

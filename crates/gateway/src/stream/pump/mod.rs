@@ -227,12 +227,8 @@ impl<'a> Pump<'a> {
         loop {
             let found = {
                 let mut alarm = pin!(sleep_until(Instant::now() + self.limits.ping_interval));
-                let mut lost = pin!(lease.lost().fuse());
                 let mut drain = pin!(app.draining.cancelled().fuse());
                 poll_fn(|cx| {
-                    if lost.as_mut().poll(cx).is_ready() {
-                        self.lost_slot();
-                    }
                     if drain.as_mut().poll(cx).is_ready() {
                         self.wind_down(
                             Close::new(CloseCode::Restart, "the server is going down; connect again"),
