@@ -292,10 +292,10 @@ impl<'a> Pump<'a> {
                 continue;
             }
             let Some((at, due)) = self.clock.next(self.limits, self.watch()) else { return };
-            if at <= now {
+            let Some(at) = self.clock.wait_until(at, now) else {
                 self.overdue(cx, due, now);
                 continue;
-            }
+            };
             // Deadlines mostly move away from us. The alarm then stays where it was, and is set anew when it rings:
             // cheaper than to set it with every frame.
             if alarm.is_elapsed() || at < alarm.deadline() {
