@@ -11,5 +11,9 @@ const SEED: u64 = 1;
 async fn every_promise_holds_whatever_fails() {
     let report = run(Options { seed: SEED, length: Duration::from_secs(60) }).await;
     println!("{report}");
+    let totals = report.totals();
+    for (what, least) in [("faults", 30), ("sessions", 40), ("finals", 80), ("jobs", 30), ("tasks committed", 60)] {
+        assert!(totals[what] >= least, "only {} {what}: that says nothing", totals[what]);
+    }
     assert!(report.violations.is_empty(), "{}", report.complaint());
 }

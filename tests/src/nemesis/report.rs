@@ -82,8 +82,8 @@ impl Report {
         self.entries.iter().filter(|entry| is_one(&entry.what)).count()
     }
 
-    /// Sessions begun, closed with 1000 or another code, broken, left by their clients; finals; moves.
-    fn totals(&self) -> [(&'static str, usize); 9] {
+    /// How often what happened, so that a run in which nothing did is not taken for a good one.
+    pub fn totals(&self) -> BTreeMap<&'static str, usize> {
         let closed = |normal: bool| {
             self.count(
                 |what| matches!(what, What::Ended { how: End::Closed { code, .. }, .. } if (*code == 1000) == normal),
@@ -105,7 +105,10 @@ impl Report {
             ("finals", self.count(|what| matches!(what, What::Final { .. }))),
             ("moves", self.count(|what| matches!(what, What::Moved { .. }))),
             ("jobs", jobs.len()),
+            ("tasks committed", self.count(|what| matches!(what, What::Committed { .. }))),
+            ("webhooks told", self.count(|what| matches!(what, What::Told { .. }))),
         ]
+        .into()
     }
 
     /// For programs.
@@ -118,7 +121,7 @@ impl Report {
         json!({
             "seed": self.options.seed,
             "seconds": self.options.length.as_secs(),
-            "totals": self.totals().into_iter().collect::<BTreeMap<_, _>>(),
+            "totals": self.totals(),
             "faults": self.rows().into_iter().map(row).collect::<Vec<_>>(),
             "violations": self.violations.iter().map(ToString::to_string).collect::<Vec<_>>(),
         })

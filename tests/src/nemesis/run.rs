@@ -21,7 +21,14 @@ use super::{
     town::{Doors, Town},
     work::{Mood, Switch, Work, recordings},
 };
-use crate::{Cluster, Collector, cluster::Plan, http, jobs::PATH, relay::Relay, session};
+use crate::{
+    Cluster, Collector,
+    cluster::Plan,
+    http,
+    jobs::{Form, PATH},
+    relay::Relay,
+    session,
+};
 
 /// Live sessions side by side.
 const SPEAKERS: usize = 10;
@@ -135,21 +142,22 @@ async fn undisturbed(doors: &Doors, voices: &[Arc<[u8]>], work: &Work) -> World 
     let all: Vec<&String> = voices.iter().flatten().collect();
     let different: std::collections::BTreeSet<_> = all.iter().collect();
     assert!(different.len() == all.len() && all.len() > voices.len(), "voices are told apart: {voices:?}");
-    let recordings = work.recordings.iter().map(|form| {
-        let (headers, body) = form.encoded();
-        let answer = block_in_place(|| http::exchange(&door.address, "POST", PATH, &headers, &body));
-        let answer = answer.expect("the gateway answers");
-        assert_eq!(answer.status, 201, "{}", answer.body);
-        let id = answer.json()["id"].as_str().expect("a job has an id").to_owned();
-        block_in_place(|| text_of(&door.address, &id))
-    });
+    let recordings = work.recordings.iter().map(|form| block_in_place(|| text_of(&door.address, form)));
     World { recordings: recordings.collect(), voices }
 }
 
-fn text_of(address: &str, id: &str) -> String {
-    let deadline = Instant::now() + HEALED;
+/// What becomes of a recording, once the engines are known.
+fn text_of(address: &str, form: &Form) -> String {
+    let (deadline, (headers, body)) = (Instant::now() + HEALED, form.encoded());
+    let mut answer = http::exchange(address, "POST", PATH, &headers, &body).expect("it answers");
+    while answer.status != 201 {
+        assert!(Instant::now() < deadline, "{}", answer.body);
+        std::thread::sleep(Duration::from_millis(100));
+        answer = http::exchange(address, "POST", PATH, &headers, &body).expect("it answers");
+    }
+    let path = format!("{PATH}/{}", answer.json()["id"].as_str().expect("a job has an id"));
     loop {
-        let job = http::exchange(address, "GET", &format!("{PATH}/{id}"), "", &[]).expect("it answers").json();
+        let job = http::exchange(address, "GET", &path, "", &[]).expect("it answers").json();
         if let Some(text) = job["transcript"]["text"].as_str() {
             return text.to_owned();
         }
