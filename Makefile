@@ -1,7 +1,7 @@
 # What a person does with this project. Each verb installs what it needs, saying what.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test bench loadtest engines docs fmt cluster
+.PHONY: help demo run test bench loadtest engines docs fmt cluster nemesis
 
 help: ## list these verbs
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS="$$(printf '\t')" read -r verb what; do \
@@ -27,6 +27,9 @@ engines: ## build one program with all engines (Whisper, sherpa-onnx) and run th
 
 cluster: ## every part as its own process over Redis, PostgreSQL and S3: a session, a job, their traces
 	@scripts/cluster.sh $(ARGS)
+
+nemesis: ## ten minutes in which everything fails, from a seed, and what of it is not as promised; ARGS such as --measure
+	@scripts/nemesis.sh $(ARGS)
 
 docs: ## write docs/configuration.md and .env.example from the settings
 	@page=$$(cargo run --quiet --package dalston --example configuration_page) && echo "$$page" >docs/configuration.md

@@ -38,10 +38,20 @@ pub struct Cluster {
     pub redis: RedisServer,
     /// Jobs and keys.
     pub postgres: Postgres,
-    plan: Plan,
-    database: String,
-    files: S3Server,
-    _folder: Arc<tempfile::TempDir>,
+    /// Files.
+    pub files: S3Server,
+    /// How one more process is started.
+    pub blueprint: Blueprint,
+    /// Where files are, for as long as somebody holds it.
+    pub folder: Arc<tempfile::TempDir>,
+}
+
+/// What every process of a cluster is started with.
+#[derive(Debug, Clone)]
+pub struct Blueprint {
+    recogniser: &'static str,
+    variables: Vec<(String, String)>,
+    expected: Vec<&'static str>,
 }
 
 impl Plan {
@@ -102,6 +112,23 @@ impl Plan {
         self
     }
 
+    fn blueprint(&self, redis_url: String, database: &str, files: &S3Server) -> Blueprint {
+        let own = [
+            ("REDIS_URL", redis_url),
+            ("DATABASE_URL", database.to_owned()),
+            ("DALSTON_ARTIFACTS_URL", files.url("all")),
+            ("DALSTON_CLUSTER_SECRET", SECRET.to_owned()),
+            ("DALSTON_SERVER_SECRET", SERVER_SECRET.to_owned()),
+            ("DALSTON_REALTIME_BIND", "127.0.0.1:0".to_owned()),
+        ];
+        let variables = own.into_iter().chain(files.variables()).map(|(name, value)| (name.to_owned(), value));
+        Blueprint {
+            recogniser: self.recogniser,
+            variables: variables.chain(self.variables.iter().cloned()).collect(),
+            expected: self.expected.clone(),
+        }
+    }
+
     /// Starts it all, and waits until every part is ready.
     pub async fn start(self) -> Cluster {
         let folder = Arc::new(tempfile::tempdir().expect("a temporary folder"));
@@ -109,6 +136,7 @@ impl Plan {
         let postgres = Postgres::begin();
         let database = postgres.new_database().await;
         let files = S3Server::start(folder.path()).expect("the S3 server starts");
+        let redis_url = redis.url();
         let mut cluster = Cluster {
             gateways: Vec::new(),
             realtime: Vec::new(),
@@ -116,10 +144,9 @@ impl Plan {
             engines: Vec::new(),
             redis,
             postgres,
-            plan: self.clone(),
-            database,
+            blueprint: self.blueprint(redis_url, &database, &files),
             files,
-            _folder: folder,
+            folder,
         };
         // Side by side, as a machine that boots starts them.
         let roles = [
@@ -143,25 +170,21 @@ impl Plan {
     }
 }
 
+impl Blueprint {
+    /// A process of this role, not started yet.
+    pub fn process(&self, role: &str) -> Builder {
+        let mut process = Server::with_engine(self.recogniser).arg("--role").arg(role);
+        for (name, value) in &self.variables {
+            process = process.env(name, value);
+        }
+        self.expected.iter().fold(process, |process, part| process.expect(part))
+    }
+}
+
 impl Cluster {
     /// One more process of this role, not started yet.
     pub fn process(&self, role: &str) -> Builder {
-        let mut process = Server::with_engine(self.plan.recogniser)
-            .arg("--role")
-            .arg(role)
-            .env("REDIS_URL", self.redis.url())
-            .env("DATABASE_URL", &self.database)
-            .env("DALSTON_ARTIFACTS_URL", self.files.url("all"))
-            .env("DALSTON_CLUSTER_SECRET", SECRET)
-            .env("DALSTON_SERVER_SECRET", SERVER_SECRET)
-            .env("DALSTON_REALTIME_BIND", "127.0.0.1:0");
-        for (name, value) in self.files.variables() {
-            process = process.env(name, value);
-        }
-        for (name, value) in &self.plan.variables {
-            process = process.env(name, value);
-        }
-        self.plan.expected.iter().fold(process, |process, part| process.expect(part))
+        self.blueprint.process(role)
     }
 
     /// The first gateway.
@@ -171,7 +194,7 @@ impl Cluster {
 
     /// Where files are.
     pub fn folder(&self) -> &Path {
-        self._folder.path()
+        self.folder.path()
     }
 
     fn of(&mut self, role: &str) -> &mut Vec<Server> {

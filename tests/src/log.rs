@@ -14,6 +14,11 @@ impl Log {
         self.0.push(line);
     }
 
+    /// The lines as they are.
+    pub fn lines(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
+    }
+
     /// The lines as JSON. A line that is none fails the test: one JSON object a line is the log's contract.
     pub fn records(&self) -> Vec<Value> {
         self.0.iter().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"))).collect()

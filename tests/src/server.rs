@@ -197,12 +197,20 @@ impl Builder {
 
     /// Starts it and waits until it listens.
     pub fn start(self) -> Server {
+        self.try_start().unwrap_or_else(|log| panic!("the server did not say where it listens; its log:\n{log}"))
+    }
+
+    /// As [`Builder::start`], for one that may find that it cannot start. Gives its log then.
+    ///
+    /// # Errors
+    /// It has ended, or said nothing for a minute.
+    pub fn try_start(self) -> Result<Server, Log> {
         let (mut server, address) = self.launch();
         match address.recv_timeout(PATIENCE) {
             Ok(address) => server.address = address,
-            Err(_) => panic!("the server did not say where it listens; its log:\n{}", server.log()),
+            Err(_) => return Err(server.log()),
         }
-        server
+        Ok(server)
     }
 
     /// Starts it and does not wait. It has no address yet.

@@ -17,7 +17,7 @@ const PIECE: usize = 3_200;
 const PACE: Duration = Duration::from_millis(100);
 
 /// What a log may say when a worker is lost on purpose.
-const LOSS: [&str; 4] = ["a worker was lost", "looks for another worker", "did not take a session", "slot was lost"];
+const LOSS: [&str; 3] = ["a worker was lost", "looks for another worker", "did not take a session"];
 
 async fn cluster(plan: Plan) -> Cluster {
     LOSS.iter().fold(plan.realtime(2).for_jobs(0, 0), |plan, line| plan.expect(line)).start().await

@@ -133,15 +133,17 @@ async fn a_worker_that_dies_is_1011() {
 }
 
 #[tokio::test]
-async fn a_lost_lease_is_1011_and_ends_the_worker() {
+async fn what_the_registry_forgets_ends_no_session() {
     let mut server = Server::start("").await;
     let mut client = server.connect("").await;
     let mut session = server.session().await;
     server.registry.deregister(&server.worker_id).await.unwrap();
-    assert_eq!(client.refusal().await, ("internal".into(), 1011));
-    assert!(matches!(session.next().await, Some(ToWorker::Close(close)) if close.code == CloseCode::Internal));
-    drop(session);
-    server.ended_once(SessionOutcome::WorkerLost).await;
+    client.text(r#"{"type":"end"}"#).await;
+    assert!(matches!(session.next().await, Some(ToWorker::Message(_))), "it is heard all the same");
+    session.close(Close::normal()).await;
+    let (_, closed, _) = client.rest().await;
+    assert_eq!(closed, 1000);
+    server.ended_once(SessionOutcome::Completed).await;
 }
 
 #[tokio::test]

@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use dalston_engine_sdk::{Capabilities, Languages};
 use dalston_protocol::{LeaseId, WorkerId};
-use dalston_session_router::{Address, InProcessRegistry, Registry, ReserveRequest, Wanted, WorkerRecord};
+use dalston_session_router::{
+    Address, InProcessRegistry, Lease, Registry, Reservation, ReserveRequest, Wanted, WorkerRecord,
+};
 
 const SLOTS: usize = 50;
 const ROUNDS: usize = 20_000;
@@ -27,8 +29,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         let mut held = Vec::new();
         for _ in 0..workers * SLOTS / 2 {
             let request = request();
-            registry.reserve(&request).await?;
-            held.push(request.lease);
+            let Reservation { worker_id, .. } = registry.reserve(&request).await?;
+            held.push(Lease { id: request.lease, worker_id, ttl: request.ttl });
         }
         held.truncate(256);
 

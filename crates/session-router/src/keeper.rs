@@ -1,24 +1,24 @@
 //! One task that renews all leases of a router, and releases those whose guards were dropped.
 //!
-//! A lease is lost when the registry says so, and not while the registry is away: its sessions are between gateway and worker,
-//! and a worker takes no more of them than it has slots, whatever the registry has forgotten by then.
+//! A renewal says who has which slot, so that a registry that has forgotten a lease can take it down again. Nothing ends a lease
+//! but its guard: sessions are between gateway and worker, and a worker takes no more of them than it has slots, whatever the
+//! registry believes by then.
 //!
 //! Leases are kept in a book that guards write to without waiting. Nothing in it grows beyond the slots there are: every entry
 //! was granted by the registry, or asked for by one allocation under way.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use dalston_protocol::LeaseId;
+use dalston_protocol::{LeaseId, WorkerId};
 use parking_lot::Mutex;
 use tokio::{
     sync::Notify,
     task::JoinHandle,
     time::{Instant, MissedTickBehavior, interval_at},
 };
-use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use crate::{LeaseGuard, Registry};
+use crate::{Lease, LeaseGuard, Registry};
 
 /// Leases renewed in one step of the registry, so that one router with many sessions does not stop the others.
 const RENEWED_AT_ONCE: usize = 256;
@@ -33,8 +33,8 @@ pub(crate) struct Keeper {
 impl Keeper {
     /// Starts keeping leases that live for `ttl` unless renewed. Must be called on a runtime.
     pub(crate) fn start(registry: Arc<dyn Registry>, ttl: Duration) -> Self {
-        let ledger = Arc::new(Ledger { registry, book: Mutex::default(), given_back: Notify::new() });
-        let task = tokio::spawn(keep(ledger.clone(), ttl));
+        let ledger = Arc::new(Ledger { registry, ttl, book: Mutex::default(), given_back: Notify::new() });
+        let task = tokio::spawn(keep(ledger.clone()));
         Self { ledger, task }
     }
 
@@ -49,9 +49,9 @@ impl Drop for Keeper {
     }
 }
 
-async fn keep(ledger: Arc<Ledger>, ttl: Duration) {
+async fn keep(ledger: Arc<Ledger>) {
     // A third of the lease time: when one renewal fails, the next still comes in good time.
-    let every = (ttl / 3).max(Duration::from_millis(1));
+    let every = (ledger.ttl / 3).max(Duration::from_millis(1));
     let mut renewals = interval_at(Instant::now() + every, every);
     renewals.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -66,6 +66,7 @@ async fn keep(ledger: Arc<Ledger>, ttl: Duration) {
 #[derive(Debug)]
 pub(crate) struct Ledger {
     registry: Arc<dyn Registry>,
+    ttl: Duration,
     /// Not an async lock: no await happens under it, and guards write to it while they are dropped.
     book: Mutex<Book>,
     given_back: Notify,
@@ -73,16 +74,15 @@ pub(crate) struct Ledger {
 
 #[derive(Debug, Default)]
 struct Book {
-    /// What is cancelled when the lease is lost.
-    held: HashMap<LeaseId, CancellationToken>,
+    held: HashMap<LeaseId, WorkerId>,
     /// Dropped, and not yet released in the registry.
     given_back: Vec<LeaseId>,
 }
 
 impl Ledger {
-    /// Renews `lease` from now on and cancels `lost` when that fails for good.
-    pub(crate) fn hold(&self, lease: &LeaseId, lost: &CancellationToken) {
-        self.book.lock().held.insert(lease.clone(), lost.clone());
+    /// Renews `lease` from now on.
+    pub(crate) fn hold(&self, lease: &LeaseId, worker: &WorkerId) {
+        self.book.lock().held.insert(lease.clone(), worker.clone());
     }
 
     /// Has `lease` released soon, without waiting.
@@ -109,24 +109,27 @@ impl Ledger {
     }
 
     async fn renew_all(&self) {
-        let leases: Vec<LeaseId> = self.book.lock().held.keys().cloned().collect();
+        let leases: Vec<Lease> = self.book.lock().leases(self.ttl);
         for batch in leases.chunks(RENEWED_AT_ONCE) {
-            match self.registry.renew(batch).await {
-                Ok(lost) => self.book.lock().lose(&lost),
-                Err(unavailable) => warn!(leases = batch.len(), %unavailable, "leases were not renewed"),
+            if let Err(unavailable) = self.registry.renew(batch).await {
+                warn!(leases = batch.len(), %unavailable, "leases were not renewed");
             }
+            self.book.lock().give_back_again(batch);
         }
+        self.release_given_back().await;
     }
 }
 
 impl Book {
-    /// Those that were given back meanwhile are not here any more.
-    fn lose(&mut self, leases: &[LeaseId]) {
-        for lease in leases {
-            if let Some(lost) = self.held.remove(lease) {
-                warn!(%lease, "the slot was lost");
-                lost.cancel();
-            }
-        }
+    fn leases(&self, ttl: Duration) -> Vec<Lease> {
+        let lease = |(id, worker): (&LeaseId, &WorkerId)| Lease { id: id.clone(), worker_id: worker.clone(), ttl };
+        self.held.iter().map(lease).collect()
+    }
+
+    /// Those of a renewal that were given back while it was under way: it may have come after the release, and taken the slot
+    /// again for nobody.
+    fn give_back_again(&mut self, renewed: &[Lease]) {
+        let Self { held, given_back } = self;
+        given_back.extend(renewed.iter().map(|lease| &lease.id).filter(|id| !held.contains_key(*id)).cloned());
     }
 }

@@ -2,19 +2,18 @@
 
 use std::sync::Arc;
 
-use dalston_protocol::LeaseId;
-use tokio_util::sync::CancellationToken;
+use dalston_protocol::{LeaseId, WorkerId};
 
 use crate::keeper::Ledger;
 
-/// Holds one slot of a worker. The router's keeper renews it; dropping it gives the slot back.
+/// Holds one slot of a worker. The router's keeper renews it; dropping it gives the slot back. Whether the session lives is
+/// between gateway and worker: no word of the registry ends it.
 ///
 /// [`LeaseGuard::release`] gives it back before it returns, which is for those who tell a client that the session is over and
 /// want the slot to be free when the client hears of it.
 #[derive(Debug)]
 pub struct LeaseGuard {
     id: LeaseId,
-    lost: CancellationToken,
     ledger: Arc<Ledger>,
     /// Whether the registry may know this lease.
     armed: bool,
@@ -23,12 +22,12 @@ pub struct LeaseGuard {
 impl LeaseGuard {
     /// A lease that is about to be asked for. From here on, dropping the guard releases whatever came of it.
     pub(crate) fn claim(ledger: Arc<Ledger>) -> Self {
-        Self { id: LeaseId::generate(), lost: CancellationToken::new(), ledger, armed: true }
+        Self { id: LeaseId::generate(), ledger, armed: true }
     }
 
-    /// The lease was granted: renew it from now on.
-    pub(crate) fn hold(&self) {
-        self.ledger.hold(&self.id, &self.lost);
+    /// The lease was granted, for a slot of this worker: renew it from now on.
+    pub(crate) fn hold(&self, worker: &WorkerId) {
+        self.ledger.hold(&self.id, worker);
     }
 
     /// The lease was refused: nothing is to be released.
@@ -41,12 +40,6 @@ impl LeaseGuard {
         &self.id
     }
 
-    /// Resolves when the registry says that the lease is lost while it is held: its worker was lost, or its time ran out while
-    /// this gateway could not renew it and others could take the slot. So this session must end. May be awaited again and again.
-    pub async fn lost(&self) {
-        self.lost.cancelled().await;
-    }
-
     /// Gives the slot back. When this returns, the slot is free.
     pub async fn release(mut self) {
         self.ledger.release_now(&self.id).await;
@@ -57,7 +50,7 @@ impl LeaseGuard {
 
 impl Drop for LeaseGuard {
     fn drop(&mut self) {
-        if self.armed && !self.lost.is_cancelled() {
+        if self.armed {
             self.ledger.give_back(&self.id);
         }
     }

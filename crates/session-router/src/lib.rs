@@ -5,7 +5,8 @@
 //!   [`WorkerLink`](link::WorkerLink), and hands back the channel with a [`LeaseGuard`] that holds the slot.
 //! * What is kept of a session for a client that comes back, at any gateway, is in the [`ResumeStore`].
 //! * A slot is used exactly as long as its lease lives: until the guard is dropped, or one lease time after whoever held it
-//!   died. Nothing counts up and down, so nothing can drift.
+//!   died. Nothing counts up and down, so nothing can drift. And no live session depends on the registry: what it forgets is
+//!   said again by those who know.
 
 #![forbid(unsafe_code)]
 
@@ -27,8 +28,8 @@ pub use lease::LeaseGuard;
 pub use links::Links;
 pub use membership::{Held, Membership};
 pub use registry::{
-    Heartbeat, InProcessRegistry, RedisRegistry, Registry, RegistryTimes, Reservation, ReserveError, ReserveRequest,
-    Unavailable,
+    Heartbeat, InProcessRegistry, Lease, RedisRegistry, Registry, RegistryTimes, Reservation, ReserveError,
+    ReserveRequest, Unavailable,
 };
 pub use resume::{
     Claim, InProcessResumeStore, MOST_FINALS_BYTES, RedisResumeStore, ResumeStore, Save, Saved, SecretHash, Taken,

@@ -64,7 +64,8 @@ pub enum Health {
     Suspect,
     /// It finishes what it has.
     Draining,
-    /// It missed its heartbeats. Its leases are gone; it is forgotten before long.
+    /// It missed its heartbeats. It is dead, or has lost its way to the registry; its gateways know which. It is forgotten before
+    /// long.
     Lost,
 }
 

@@ -59,7 +59,14 @@ pub(super) struct Clock {
     catch_up_by: Option<Instant>,
     client_by: Option<Instant>,
     echo_by: Option<Instant>,
+    /// Until then nobody is judged for what was due while we stood still.
+    pardon: Option<Instant>,
 }
+
+/// No task waits so long for its turn, unless the process stands still.
+const LATE: Duration = Duration::from_secs(1);
+/// After a standstill, for what is with the kernel to be read.
+const PARDON: Duration = Duration::from_millis(500);
 
 impl Clock {
     pub(super) fn new(limits: &StreamLimits, now: Instant) -> Self {
@@ -75,6 +82,7 @@ impl Clock {
             catch_up_by: None,
             client_by: None,
             echo_by: None,
+            pardon: None,
         }
     }
 
@@ -171,6 +179,22 @@ impl Clock {
         }
     }
 
+    /// Until when to wait for what is due at `at`; `None` when it is to be seen to now.
+    ///
+    /// Whoever is late by itself has stood still, and silence in that time says nothing: what arrived meanwhile is read first.
+    pub(super) fn wait_until(&mut self, at: Instant, now: Instant) -> Option<Instant> {
+        if now < at {
+            self.pardon = None;
+            return Some(at);
+        }
+        let pardon = (now - at > LATE).then(|| *self.pardon.get_or_insert(now + PARDON));
+        let waits = pardon.filter(|until| now < *until);
+        if waits.is_none() {
+            self.pardon = None;
+        }
+        waits
+    }
+
     /// What comes next, and when.
     pub(super) fn next(&self, limits: &StreamLimits, watch: Watch) -> Option<(Instant, Due)> {
         let Watch { open, reading, ended } = watch;
@@ -218,6 +242,25 @@ mod tests {
         assert_eq!(next_of(&clock, &limits, OPEN, start), Some((60, Due::Idle)), "but a pong is no activity");
         clock.active(at(59));
         assert_eq!(next_of(&clock, &limits, OPEN, start), Some((80, Due::Ping)));
+    }
+
+    #[test]
+    fn a_process_that_stood_still_reads_before_it_judges() {
+        let (limits, start) = (StreamLimits::default(), Instant::now());
+        let at = |millis| start + Duration::from_millis(millis);
+        let mut clock = Clock::new(&limits, start);
+        assert_eq!(clock.wait_until(at(40_000), at(39_999)), Some(at(40_000)));
+        assert_eq!(clock.wait_until(at(40_000), at(40_001)), None, "a task that had its turn in time");
+        for resumed in [100_000, 200_000] {
+            let until = Some(at(resumed + 500));
+            assert_eq!(clock.wait_until(at(40_000), at(resumed)), until);
+            assert_eq!(clock.wait_until(at(40_000), at(resumed + 499)), until, "once");
+            assert_eq!(clock.wait_until(at(40_000), at(resumed + 500)), None, "nothing had arrived");
+        }
+        // Something had, and the next standstill is another one.
+        assert!(clock.wait_until(at(40_000), at(300_000)).is_some());
+        assert!(clock.wait_until(at(340_000), at(300_100)).is_some());
+        assert_eq!(clock.wait_until(at(340_000), at(400_000)), Some(at(400_500)));
     }
 
     #[test]

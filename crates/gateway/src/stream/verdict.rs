@@ -41,7 +41,7 @@ impl Verdict {
         Self { outcome: SessionOutcome::BadRequest, code, cause: "websocket_violation" }
     }
 
-    /// The worker died, or lost its slot.
+    /// The worker died.
     pub(super) const fn worker_lost(cause: &'static str) -> Self {
         Self { outcome: SessionOutcome::WorkerLost, code: CloseCode::Internal.as_u16(), cause }
     }

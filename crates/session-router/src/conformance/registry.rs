@@ -10,7 +10,9 @@ use dalston_protocol::{LeaseId, WorkerId};
 use futures_util::future::BoxFuture;
 
 use super::{engine, worker};
-use crate::{Heartbeat, Registry, RegistryTimes, Reservation, ReserveError, ReserveRequest, Wanted, WorkerStatus};
+use crate::{
+    Heartbeat, Lease, Registry, RegistryTimes, Reservation, ReserveError, ReserveRequest, Wanted, WorkerStatus,
+};
 
 pub use leases::*;
 pub use selection::*;
@@ -49,10 +51,12 @@ macro_rules! registry_conformance {
             a_lease_has_one_slot
             a_lease_that_is_not_renewed_expires
             a_renewed_lease_lives_on
-            renewing_tells_which_leases_are_lost
+            a_lease_that_is_gone_is_taken_again_while_there_is_room
+            a_lease_whose_slot_was_sold_meanwhile_waits_until_there_is_room
             an_abandoned_wish_can_be_released_by_its_name
-            a_silent_worker_is_out_with_its_leases
-            a_late_heartbeat_revives_the_worker_but_not_its_leases
+            a_silent_worker_gets_no_sessions_and_keeps_those_it_has
+            a_late_heartbeat_revives_the_worker_with_its_leases
+            a_worker_that_comes_back_after_it_was_forgotten_has_its_leases_again
             a_revived_worker_can_be_lost_again
             a_lost_worker_is_remembered_and_then_forgotten
             a_draining_worker_keeps_its_sessions_and_gets_no_more
@@ -84,7 +88,7 @@ impl Subject {
         id
     }
 
-    async fn reserve(&self) -> Result<(LeaseId, Reservation), ReserveError> {
+    async fn reserve(&self) -> Result<(Lease, Reservation), ReserveError> {
         self.reserve_with(|_| ()).await
     }
 
@@ -92,12 +96,13 @@ impl Subject {
     async fn reserve_with(
         &self,
         change: impl FnOnce(&mut ReserveRequest),
-    ) -> Result<(LeaseId, Reservation), ReserveError> {
+    ) -> Result<(Lease, Reservation), ReserveError> {
         let wanted = Wanted { language: "en".into(), model: None };
         let mut request = ReserveRequest { lease: LeaseId::generate(), wanted, ttl: self.lease_ttl(), exclude: vec![] };
         change(&mut request);
         let reservation = self.registry.reserve(&request).await?;
-        Ok((request.lease, reservation))
+        let ReserveRequest { lease: id, ttl, .. } = request;
+        Ok((Lease { id, worker_id: reservation.worker_id.clone(), ttl }, reservation))
     }
 
     async fn want(&self, language: &str, model: Option<&str>) -> Result<Reservation, ReserveError> {
@@ -109,12 +114,13 @@ impl Subject {
         self.times.worker_ttl / 2
     }
 
-    async fn release(&self, lease: &LeaseId) {
-        self.registry.release(lease).await.expect("the registry answers");
+    async fn release(&self, lease: &Lease) {
+        self.registry.release(&lease.id).await.expect("the registry answers");
     }
 
-    async fn renew(&self, leases: &[LeaseId]) -> Vec<LeaseId> {
-        self.registry.renew(leases).await.expect("the registry answers")
+    async fn renew(&self, leases: &[&Lease]) {
+        let leases: Vec<Lease> = leases.iter().copied().cloned().collect();
+        self.registry.renew(&leases).await.expect("the registry answers");
     }
 
     async fn heartbeat(&self, worker: &WorkerId) -> Heartbeat {

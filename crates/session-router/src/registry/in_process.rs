@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::{
-    Heartbeat, Registry, RegistryTimes, Reservation, ReserveError, ReserveRequest, Unavailable,
+    Heartbeat, Lease, Registry, RegistryTimes, Reservation, ReserveError, ReserveRequest, Unavailable,
     clock::{BEAT, Clock},
     state::State,
 };
@@ -83,7 +83,7 @@ impl Registry for InProcessRegistry {
         async move { self.now(|state, now| state.reserve(request, now)) }.boxed()
     }
 
-    fn renew<'a>(&'a self, leases: &'a [LeaseId]) -> BoxFuture<'a, Result<Vec<LeaseId>, Unavailable>> {
+    fn renew<'a>(&'a self, leases: &'a [Lease]) -> BoxFuture<'a, Result<(), Unavailable>> {
         self.step(|state, now| state.renew(leases, now))
     }
 

@@ -25,9 +25,12 @@ pub use times::RegistryTimes;
 
 /// The state behind allocation. `conformance::registry` holds every implementation to this contract.
 ///
-/// * A worker lives as long as its heartbeats come. One that misses them is out, and its leases end with it, also when it
-///   comes back later.
-/// * A slot is used while a live lease says so. Leases end by release, by expiry, or with their worker.
+/// * A worker lives as long as its heartbeats come. One that misses them gets no sessions. Those it has are between it and
+///   their gateways, who know better than the registry whether it is there: it may only have lost its way here.
+/// * A slot is used while a live lease says so. Leases end by release, by expiry when nobody renews them, or when their worker
+///   leaves or is forgotten.
+/// * What the registry knows of a slot is less than what its worker knows, who takes no more sessions than it has slots. So no
+///   session ends for what stands here: a lease that is gone while its session lives is taken again as soon as there is room.
 /// * Each operation ends within a bound of its own; callers need no timeout. Dropping its future leaves it either done or not
 ///   done, never half.
 pub trait Registry: fmt::Debug + Send + Sync + 'static {
@@ -62,9 +65,9 @@ pub trait Registry: fmt::Debug + Send + Sync + 'static {
     /// use; of equals, the one that was chosen longest ago.
     fn reserve<'a>(&'a self, request: &'a ReserveRequest) -> BoxFuture<'a, Result<Reservation, ReserveError>>;
 
-    /// Prolongs leases by the time they were made with. Gives those that are no more; a lost lease comes back only if its worker
-    /// says that it has the session.
-    fn renew<'a>(&'a self, leases: &'a [LeaseId]) -> BoxFuture<'a, Result<Vec<LeaseId>, Unavailable>>;
+    /// Says that the sessions of these leases live. Each lease lives for its time from now. One that is not there is taken again
+    /// if its worker is known and has a free slot; else it stays away until it is renewed again.
+    fn renew<'a>(&'a self, leases: &'a [Lease]) -> BoxFuture<'a, Result<(), Unavailable>>;
 
     /// Ends a lease. Idempotent, and harmless for a lease that never was.
     fn release<'a>(&'a self, lease: &'a LeaseId) -> BoxFuture<'a, Result<(), Unavailable>>;
@@ -85,6 +88,17 @@ pub struct ReserveRequest {
     pub ttl: Duration,
     /// Workers that were tried already.
     pub exclude: Vec<WorkerId>,
+}
+
+/// A lease as its holder knows it, who can say it again to a registry that has forgotten it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lease {
+    /// Its name.
+    pub id: LeaseId,
+    /// Whose slot.
+    pub worker_id: WorkerId,
+    /// How long it lives unless it is renewed.
+    pub ttl: Duration,
 }
 
 /// One reserved slot.

@@ -1,28 +1,38 @@
-//! Random histories of workers, leases and time, held against a model that forgets nothing and looks everything up.
+//! Random histories of workers, leases and time, held against a model that forgets nothing and looks everything up. Both
+//! registries are played the same histories.
+//!
+//! Time passes in whole units, and every time that ends something is half a unit more. So nothing ends while a registry whose
+//! clock goes on by itself is asked, as long as a history takes less than half a unit of real time.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use dalston_protocol::{LeaseId, WorkerId};
+use futures_util::future::BoxFuture;
 use proptest::{collection::vec, prelude::*};
-use tokio::time::Instant;
 
-use super::{Heartbeat, RegistryTimes, ReserveError, ReserveRequest, state::State};
+use super::{Heartbeat, InProcessRegistry, Lease, Registry, RegistryTimes, ReserveError, ReserveRequest};
 use crate::{
     Health, Wanted, WorkerRecord,
-    conformance::{engine, worker},
+    conformance::{engine, registry::Subject, worker},
 };
 
+const UNIT: Duration = Duration::from_secs(60);
 const WORKERS: usize = 4;
-const TIMES: RegistryTimes =
-    RegistryTimes { worker_ttl: Duration::from_millis(30), forget_after: Duration::from_millis(90) };
-const LONGEST_LEASE: Duration = Duration::from_millis(40);
+pub(super) const TIMES: RegistryTimes = RegistryTimes { worker_ttl: half_past(30), forget_after: half_past(90) };
+const LONGEST_LEASE: u32 = 40;
+
+const fn half_past(units: u32) -> Duration {
+    Duration::from_secs(UNIT.as_secs() * units as u64 + UNIT.as_secs() / 2)
+}
 
 /// What may happen. Workers and leases are meant by their number, modulo how many there are.
 #[derive(Debug, Clone)]
-enum Event {
+pub(super) enum Event {
+    /// With those of its leases whose number has this remainder modulo 3: the worker has their sessions.
     Register {
         worker: usize,
         capacity: usize,
+        holds: Option<usize>,
     },
     Heartbeat {
         worker: usize,
@@ -35,13 +45,14 @@ enum Event {
     },
     Suspect {
         worker: usize,
-        cool_down: Duration,
+        units: u32,
     },
     Reserve {
         exclude: Vec<usize>,
-        ttl: Duration,
+        units: u32,
     },
-    /// A gateway's batch: all leases whose number has this remainder. The others' gateways have crashed.
+    /// A gateway's batch: all leases whose number has this remainder, also those that are gone. The others' gateways have
+    /// crashed.
     Renew {
         modulo: usize,
         remainder: usize,
@@ -50,24 +61,26 @@ enum Event {
         lease: usize,
     },
     Pass {
-        time: Duration,
+        units: u32,
     },
 }
 
-fn event() -> impl Strategy<Value = Event> {
+pub(super) fn events() -> impl Strategy<Value = Vec<Event>> {
     let worker = || 0..WORKERS;
-    let up_to = |limit: Duration| (1..=limit.as_millis() as u64).prop_map(Duration::from_millis);
-    prop_oneof![
-        3 => (worker(), 0..5usize).prop_map(|(worker, capacity)| Event::Register { worker, capacity }),
+    let holds = prop::option::weighted(0.3, 0..3usize);
+    let register = (worker(), 0..5usize, holds);
+    let event = prop_oneof![
+        3 => register.prop_map(|(worker, capacity, holds)| Event::Register { worker, capacity, holds }),
         6 => worker().prop_map(|worker| Event::Heartbeat { worker }),
         1 => worker().prop_map(|worker| Event::Deregister { worker }),
         1 => worker().prop_map(|worker| Event::Drain { worker }),
-        1 => (worker(), up_to(TIMES.worker_ttl)).prop_map(|(worker, cool_down)| Event::Suspect { worker, cool_down }),
-        12 => (vec(worker(), 0..3), up_to(LONGEST_LEASE)).prop_map(|(exclude, ttl)| Event::Reserve { exclude, ttl }),
+        1 => (worker(), 0..30u32).prop_map(|(worker, units)| Event::Suspect { worker, units }),
+        12 => (vec(worker(), 0..3), 0..LONGEST_LEASE).prop_map(|(exclude, units)| Event::Reserve { exclude, units }),
         4 => (1..4usize, 0..4usize).prop_map(|(modulo, remainder)| Event::Renew { modulo, remainder }),
         4 => any::<usize>().prop_map(|lease| Event::Release { lease }),
-        6 => up_to(Duration::from_millis(12)).prop_map(|time| Event::Pass { time }),
-    ]
+        6 => (1..=12u32).prop_map(|units| Event::Pass { units }),
+    ];
+    vec(event, 1..120)
 }
 
 /// A worker as the contract has it.
@@ -81,13 +94,13 @@ struct Worker {
 #[derive(Debug, Clone, Copy)]
 struct Known {
     capacity: usize,
-    seen: Instant,
+    seen: Duration,
     draining: bool,
-    suspect_until: Option<Instant>,
+    suspect_until: Option<Duration>,
 }
 
 impl Known {
-    fn health(&self, now: Instant) -> Health {
+    fn health(&self, now: Duration) -> Health {
         match self {
             _ if self.seen + TIMES.worker_ttl <= now => Health::Lost,
             Known { draining: true, .. } => Health::Draining,
@@ -98,79 +111,102 @@ impl Known {
 }
 
 #[derive(Debug)]
-struct Lease {
-    id: LeaseId,
+struct Held {
+    lease: Lease,
     worker: usize,
-    ttl: Duration,
-    /// `None` once it is over.
-    until: Option<Instant>,
+    /// `None` while it has no slot.
+    until: Option<Duration>,
 }
 
 struct Model {
-    state: State,
-    now: Instant,
+    registry: Arc<dyn Registry>,
+    pass: Box<dyn Fn(Duration) -> BoxFuture<'static, ()> + Send + Sync>,
+    now: Duration,
     workers: Vec<Worker>,
-    leases: Vec<Lease>,
+    leases: Vec<Held>,
+}
+
+/// Plays a history to an empty registry with [`TIMES`], and sees that it says and does what the model does.
+pub(super) async fn play(Subject { registry, pass, .. }: Subject, events: Vec<Event>) {
+    let workers = (0..WORKERS).map(|_| Worker { id: WorkerId::generate(), known: None }).collect();
+    let mut model = Model { registry, pass, now: Duration::ZERO, workers, leases: Vec::new() };
+    for event in events {
+        model.step(event).await;
+        model.check().await;
+    }
+    // Nobody renews any more, and the workers live on: every slot comes back.
+    for _ in 0..=2 * TIMES.worker_ttl.as_secs() / UNIT.as_secs() / 8 {
+        for worker in 0..WORKERS {
+            model.step(Event::Heartbeat { worker }).await;
+        }
+        model.step(Event::Pass { units: 9 }).await;
+    }
+    assert_eq!((0..WORKERS).map(|worker| model.used(worker)).sum::<usize>(), 0);
+    model.check().await;
 }
 
 impl Model {
-    fn new() -> Self {
-        let workers = (0..WORKERS).map(|_| Worker { id: WorkerId::generate(), known: None }).collect();
-        Self { state: State::new(TIMES), now: Instant::now(), workers, leases: Vec::new() }
-    }
-
     fn used(&self, worker: usize) -> usize {
-        self.leases.iter().filter(|lease| lease.worker == worker && lease.until.is_some()).count()
+        self.leases.iter().filter(|held| held.worker == worker && held.until.is_some()).count()
     }
 
-    fn end_leases(&mut self, over: impl Fn(&Lease) -> bool) {
-        self.leases.iter_mut().filter(|lease| over(lease)).for_each(|lease| lease.until = None);
+    fn end_leases(&mut self, over: impl Fn(&Held) -> bool) {
+        self.leases.iter_mut().filter(|held| over(held)).for_each(|held| held.until = None);
     }
 
-    fn step(&mut self, event: Event) {
+    async fn step(&mut self, event: Event) {
+        let there = "the registry answers";
         match event {
-            Event::Register { worker, capacity } => self.register(worker, capacity),
+            Event::Register { worker, capacity, holds } => self.register(worker, capacity, holds).await,
             Event::Heartbeat { worker } => {
-                let counted = self.state.heartbeat(&self.workers[worker].id, self.now) == Heartbeat::Counted;
+                let counted = self.registry.heartbeat(&self.workers[worker].id).await.expect(there);
                 let (now, known) = (self.now, self.workers[worker].known.as_mut());
-                assert_eq!(counted, known.is_some());
+                assert_eq!(counted == Heartbeat::Counted, known.is_some());
                 if let Some(known) = known {
                     known.seen = now;
                     known.suspect_until = known.suspect_until.filter(|until| *until > now);
                 }
             }
             Event::Deregister { worker } => {
-                self.state.deregister(&self.workers[worker].id);
+                self.registry.deregister(&self.workers[worker].id).await.expect(there);
                 self.workers[worker].known = None;
-                self.end_leases(|lease| lease.worker == worker);
+                self.end_leases(|held| held.worker == worker);
             }
             Event::Drain { worker } => {
-                self.state.drain(&self.workers[worker].id);
+                self.registry.drain(&self.workers[worker].id).await.expect(there);
                 self.workers[worker].known.iter_mut().for_each(|known| known.draining = true);
             }
-            Event::Suspect { worker, cool_down } => {
-                let until = Some(self.now + cool_down);
-                self.state.suspect(&self.workers[worker].id, self.now + cool_down);
+            Event::Suspect { worker, units } => {
+                let until = Some(self.now + half_past(units));
+                self.registry.suspect(&self.workers[worker].id, half_past(units)).await.expect(there);
                 let known = self.workers[worker].known.iter_mut();
                 known.for_each(|known| known.suspect_until = known.suspect_until.max(until));
             }
-            Event::Reserve { exclude, ttl } => self.reserve(&exclude, ttl),
-            Event::Renew { modulo, remainder } => self.renew(modulo, remainder % modulo),
+            Event::Reserve { exclude, units } => self.reserve(&exclude, half_past(units)).await,
+            Event::Renew { modulo, remainder } => self.renew(modulo, remainder % modulo).await,
             Event::Release { lease } if !self.leases.is_empty() => {
                 let index = lease % self.leases.len();
-                self.state.release(&self.leases[index].id);
+                self.registry.release(&self.leases[index].lease.id).await.expect(there);
                 self.leases[index].until = None;
             }
-            Event::Release { .. } => self.state.release(&LeaseId::generate()),
-            Event::Pass { time } => self.pass(time),
+            Event::Release { .. } => self.registry.release(&LeaseId::generate()).await.expect(there),
+            Event::Pass { units } => self.pass(UNIT * units).await,
         }
     }
 
-    fn register(&mut self, number: usize, capacity: usize) {
+    async fn register(&mut self, number: usize, capacity: usize, holds: Option<usize>) {
         let worker_id = self.workers[number].id.clone();
         let record = WorkerRecord { worker_id, ..worker(capacity, vec![engine("echo", "echo-en", &["en"])]) };
-        self.state.register(record, self.now);
-        self.workers[number].known = Some(Known { capacity, seen: self.now, draining: false, suspect_until: None });
+        let (now, mut held) = (self.now, Vec::new());
+        let until = now + TIMES.held_ttl();
+        for (at, its) in self.leases.iter_mut().enumerate().filter(|(_, its)| its.worker == number) {
+            if holds == Some(at % 3) {
+                held.push(its.lease.id.clone());
+                its.until.get_or_insert(until);
+            }
+        }
+        self.registry.restore(record, held).await.expect("the registry answers");
+        self.workers[number].known = Some(Known { capacity, seen: now, draining: false, suspect_until: None });
     }
 
     /// The share of its slots in use, if it may be chosen.
@@ -180,7 +216,7 @@ impl Model {
         (used < known.capacity && !exclude.contains(&number)).then(|| used as f64 / known.capacity as f64)
     }
 
-    fn reserve(&mut self, exclude: &[usize], ttl: Duration) {
+    async fn reserve(&mut self, exclude: &[usize], ttl: Duration) {
         let request = ReserveRequest {
             lease: LeaseId::generate(),
             wanted: Wanted { language: "en".into(), model: None },
@@ -189,14 +225,15 @@ impl Model {
         };
         let shares: Vec<Option<f64>> = (0..WORKERS).map(|number| self.open_share(number, exclude)).collect();
         let open: Vec<f64> = shares.iter().flatten().copied().collect();
-        match self.state.reserve(&request, self.now) {
+        match self.registry.reserve(&request).await {
             Ok(reservation) => {
                 let by_id = |worker: &Worker| worker.id == reservation.worker_id;
                 let worker = self.workers.iter().position(by_id).expect("only known workers are chosen");
                 let smallest = open.iter().copied().reduce(f64::min);
                 assert_eq!(shares[worker], smallest, "not the least loaded of {shares:?}");
                 assert_eq!(reservation.candidates, open.len());
-                self.leases.push(Lease { id: request.lease, worker, ttl, until: Some(self.now + ttl) });
+                let lease = Lease { id: request.lease, worker_id: reservation.worker_id, ttl };
+                self.leases.push(Held { lease, worker, until: Some(self.now + ttl) });
             }
             Err(ReserveError::NoCapacity { .. } | ReserveError::Draining) => {
                 assert!(open.is_empty(), "there was room: {open:?}");
@@ -205,31 +242,34 @@ impl Model {
         }
     }
 
-    fn renew(&mut self, modulo: usize, remainder: usize) {
-        let batch = self.leases.iter_mut().skip(remainder).step_by(modulo).collect::<Vec<_>>();
-        let ids: Vec<LeaseId> = batch.iter().map(|lease| lease.id.clone()).collect();
-        let over: Vec<LeaseId> =
-            batch.iter().filter(|lease| lease.until.is_none()).map(|lease| lease.id.clone()).collect();
-        assert_eq!(self.state.renew(&ids, self.now), over);
-        for lease in batch {
-            lease.until = lease.until.map(|_| self.now + lease.ttl);
+    async fn renew(&mut self, modulo: usize, remainder: usize) {
+        let batch: Vec<usize> = (remainder..self.leases.len()).step_by(modulo).collect();
+        let renewed: Vec<Lease> = batch.iter().map(|&at| self.leases[at].lease.clone()).collect();
+        self.registry.renew(&renewed).await.expect("the registry answers");
+        for at in batch {
+            let Held { lease, worker, until } = &self.leases[at];
+            let has_room = self.workers[*worker].known.is_some_and(|known| self.used(*worker) < known.capacity);
+            if until.is_some() || has_room {
+                self.leases[at].until = Some(self.now + lease.ttl);
+            }
         }
     }
 
-    fn pass(&mut self, time: Duration) {
+    async fn pass(&mut self, time: Duration) {
+        (self.pass)(time).await;
         self.now += time;
         let now = self.now;
         for number in 0..WORKERS {
             let known = &mut self.workers[number].known;
-            let lost = known.is_none_or(|known| known.health(now) == Health::Lost);
             *known = known.filter(|known| known.seen + TIMES.forget_after > now);
-            self.end_leases(|lease| lease.worker == number && (lost || lease.until.is_some_and(|until| until <= now)));
+            let is_gone = known.is_none();
+            self.end_leases(|held| held.worker == number && (is_gone || held.until.is_some_and(|until| until <= now)));
         }
     }
 
     /// What the registry says is what the model says.
-    fn check(&mut self) {
-        let mut stated = self.state.workers(self.now);
+    async fn check(&self) {
+        let mut stated = self.registry.workers().await.expect("the registry answers");
         for number in 0..WORKERS {
             let Worker { id, known } = &self.workers[number];
             let at = stated.iter().position(|status| status.worker_id == *id);
@@ -241,25 +281,21 @@ impl Model {
     }
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
+/// Plays random histories, each to a subject of its own.
+pub(super) fn play_all(cases: u32, subject: impl AsyncFn() -> Subject, runtime: &tokio::runtime::Runtime) {
+    let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
+    proptest!(config, |(events in events())| {
+        runtime.block_on(async { play(subject().await, events).await });
+    });
+}
 
-    #[test]
-    fn no_history_leaks_a_slot_or_sells_it_twice(events in vec(event(), 1..120)) {
-        let mut model = Model::new();
-        for event in events {
-            model.step(event);
-            model.check();
-        }
-        // Nobody renews any more, and the workers live on: every slot comes back.
-        let mut waited = Duration::ZERO;
-        while waited < LONGEST_LEASE {
-            (0..WORKERS).for_each(|worker| model.step(Event::Heartbeat { worker }));
-            model.step(Event::Pass { time: Duration::from_millis(5) });
-            waited += Duration::from_millis(5);
-        }
-        let used: usize = model.state.workers(model.now).iter().map(|status| status.used).sum();
-        prop_assert_eq!(used, 0);
-        prop_assert_eq!(model.state.leases(), 0);
-    }
+#[test]
+fn no_history_leaks_a_slot_or_sells_it_twice() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    let subject = async || Subject {
+        registry: Arc::new(InProcessRegistry::new(TIMES)),
+        times: TIMES,
+        pass: Box::new(|time| Box::pin(tokio::time::advance(time))),
+    };
+    play_all(512, subject, &runtime.expect("a runtime starts"));
 }

@@ -1,9 +1,9 @@
 //! The registry's state as a plain value: every operation takes the time and does all of its work at once.
 //!
-//! A lease stands in two places: in `leases` (whose it is) and in its worker's `expiries` (when it ends). Whatever touches one
+//! A lease stands in two places: in `slots` (whose it is) and in its worker's `expiries` (when it ends). Whatever touches one
 //! touches the other in the same step. The slots in use are the length of `expiries`: there is no counter to drift.
 //!
-//! Bounded: leases by the capacities, workers by those that lived within `forget_after`.
+//! Bounded: slots by the capacities, workers by those that lived within `forget_after`.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -16,17 +16,17 @@ use dalston_engine_sdk::Capabilities;
 use dalston_protocol::{LeaseId, WorkerId};
 use tokio::time::Instant;
 
-use super::{Heartbeat, RegistryTimes, Reservation, ReserveError, ReserveRequest, kinds::Kinds};
+use super::{Heartbeat, Lease, RegistryTimes, Reservation, ReserveError, ReserveRequest, kinds::Kinds};
 use crate::{Address, Fit, Health, WorkerRecord, WorkerStatus};
 
 #[derive(Debug)]
 pub(super) struct State {
     times: RegistryTimes,
     workers: BTreeMap<WorkerId, Worker>,
-    leases: HashMap<LeaseId, Lease>,
+    slots: HashMap<LeaseId, Slot>,
     /// Counts reservations, to know which worker was chosen longest ago.
     turn: u64,
-    /// Nothing ends by time before this: what prolongs a life leaves it as it is, what begins one may bring it forward.
+    /// Nothing ends by time before this: a heartbeat leaves it as it is, a lease may bring it forward.
     due: Option<Instant>,
 }
 
@@ -46,23 +46,23 @@ struct Worker {
     chosen: u64,
 }
 
+/// One that is taken.
 #[derive(Debug)]
-struct Lease {
+struct Slot {
     worker: WorkerId,
-    ttl: Duration,
     expires: Instant,
 }
 
 impl State {
     pub(super) fn new(times: RegistryTimes) -> Self {
-        Self { times, workers: BTreeMap::new(), leases: HashMap::new(), turn: 0, due: None }
+        Self { times, workers: BTreeMap::new(), slots: HashMap::new(), turn: 0, due: None }
     }
 
     pub(super) fn restore(&mut self, record: WorkerRecord, held: &[LeaseId], now: Instant) {
         let worker_id = record.worker_id.clone();
         self.register(record, now);
         for lease in held {
-            if !self.leases.contains_key(lease) {
+            if !self.slots.contains_key(lease) {
                 self.take(lease, &worker_id, self.times.held_ttl(), now);
             }
         }
@@ -84,26 +84,23 @@ impl State {
             expiries,
             chosen,
         };
-        self.due_by(worker.ends(now, &self.times));
+        self.due_by(worker.ends(&self.times));
         self.workers.insert(record.worker_id, worker);
     }
 
     pub(super) fn heartbeat(&mut self, worker: &WorkerId, now: Instant) -> Heartbeat {
-        // First, so that leases which ended with a missed heartbeat do not come back with a late one.
+        // First: whoever has been forgotten must register again.
         self.sweep(now);
         let Some(worker) = self.workers.get_mut(worker) else { return Heartbeat::Unknown };
         worker.seen = now;
         worker.suspect_until = worker.suspect_until.filter(|until| now < *until);
-        // It may have been lost, and waited to be forgotten later than it can be lost again.
-        let ends = worker.ends(now, &self.times);
-        self.due_by(ends);
         Heartbeat::Counted
     }
 
     pub(super) fn deregister(&mut self, worker: &WorkerId) {
         let Some(worker) = self.workers.remove(worker) else { return };
         for (_, lease) in &worker.expiries {
-            self.leases.remove(lease);
+            self.slots.remove(lease);
         }
     }
 
@@ -150,10 +147,13 @@ impl State {
         Ok(reservation)
     }
 
-    /// The leases that are no more.
-    pub(super) fn renew(&mut self, leases: &[LeaseId], now: Instant) -> Vec<LeaseId> {
+    pub(super) fn renew(&mut self, leases: &[Lease], now: Instant) {
         self.sweep(now);
-        leases.iter().filter(|lease| !self.renew_one(lease, now)).cloned().collect()
+        for lease in leases {
+            if !self.prolong(lease, now) && self.has_room(&lease.worker_id) {
+                self.take(&lease.id, &lease.worker_id, lease.ttl, now);
+            }
+        }
     }
 
     pub(super) fn release(&mut self, lease: &LeaseId) {
@@ -162,6 +162,7 @@ impl State {
 
     pub(super) fn workers(&mut self, now: Instant) -> Vec<WorkerStatus> {
         self.sweep(now);
+        debug_assert_eq!(self.slots.len(), self.workers.values().map(Worker::used).sum::<usize>(), "both places agree");
         let status = |(id, worker): (&WorkerId, &Worker)| WorkerStatus {
             worker_id: id.clone(),
             health: worker.health(now, &self.times),
@@ -173,26 +174,21 @@ impl State {
         self.workers.iter().map(status).collect()
     }
 
-    #[cfg(test)]
-    pub(super) fn leases(&self) -> usize {
-        self.leases.len()
-    }
-
-    /// Ends what has ended by time: leases past their expiry, all leases of lost workers, workers lost long ago.
+    /// Ends what has ended by time: leases past their expiry, workers lost long ago.
     fn sweep(&mut self, now: Instant) {
         if self.due.is_none_or(|due| now < due) {
             return;
         }
-        let Self { times, workers, leases, .. } = self;
+        let Self { times, workers, slots, .. } = self;
         workers.retain(|_, worker| {
-            let lost = worker.is_lost(now, times);
-            while worker.expiries.first().is_some_and(|(expires, _)| lost || *expires <= now) {
+            let is_forgotten = worker.forgotten(times) <= now;
+            while worker.expiries.first().is_some_and(|(expires, _)| is_forgotten || *expires <= now) {
                 let (_, lease) = worker.expiries.pop_first().expect("a first one was seen");
-                leases.remove(&lease);
+                slots.remove(&lease);
             }
-            now < worker.forgotten(times)
+            !is_forgotten
         });
-        self.due = self.workers.values().map(|worker| worker.ends(now, &self.times)).min();
+        self.due = self.workers.values().map(|worker| worker.ends(&self.times)).min();
     }
 
     fn due_by(&mut self, ends: Instant) {
@@ -211,22 +207,31 @@ impl State {
         let Some(worker) = self.workers.get_mut(worker_id) else { return };
         let expires = now + ttl;
         worker.expiries.insert((expires, lease.clone()));
-        self.leases.insert(lease.clone(), Lease { worker: worker_id.clone(), ttl, expires });
+        self.slots.insert(lease.clone(), Slot { worker: worker_id.clone(), expires });
         self.due_by(expires);
     }
 
-    fn renew_one(&mut self, id: &LeaseId, now: Instant) -> bool {
-        let Some(lease) = self.leases.get_mut(id) else { return false };
-        let Some(worker) = self.workers.get_mut(&lease.worker) else { return false };
-        worker.expiries.remove(&(lease.expires, id.clone()));
-        lease.expires = now + lease.ttl;
-        worker.expiries.insert((lease.expires, id.clone()))
+    /// Whether it was there.
+    fn prolong(&mut self, lease: &Lease, now: Instant) -> bool {
+        let Some(slot) = self.slots.get_mut(&lease.id) else { return false };
+        let Some(worker) = self.workers.get_mut(&slot.worker) else { return false };
+        worker.expiries.remove(&(slot.expires, lease.id.clone()));
+        let expires = now + lease.ttl;
+        slot.expires = expires;
+        worker.expiries.insert((expires, lease.id.clone()));
+        // Its worker may have brought it back for longer.
+        self.due_by(expires);
+        true
+    }
+
+    fn has_room(&self, worker: &WorkerId) -> bool {
+        self.workers.get(worker).is_some_and(|worker| worker.used() < worker.capacity)
     }
 
     fn drop_lease(&mut self, id: &LeaseId) {
-        let Some(lease) = self.leases.remove(id) else { return };
-        if let Some(worker) = self.workers.get_mut(&lease.worker) {
-            worker.expiries.remove(&(lease.expires, id.clone()));
+        let Some(slot) = self.slots.remove(id) else { return };
+        if let Some(worker) = self.workers.get_mut(&slot.worker) {
+            worker.expiries.remove(&(slot.expires, id.clone()));
         }
     }
 
@@ -258,13 +263,10 @@ impl Worker {
         self.seen + times.forget_after.max(times.worker_ttl)
     }
 
-    /// When the next thing of it ends: a lease, its life, or at last the memory of it.
-    fn ends(&self, now: Instant, times: &RegistryTimes) -> Instant {
-        if self.is_lost(now, times) {
-            return self.forgotten(times);
-        }
-        let lost = self.seen + times.worker_ttl;
-        self.expiries.first().map_or(lost, |(expires, _)| lost.min(*expires))
+    /// When the next thing of it ends: a lease, or the memory of it.
+    fn ends(&self, times: &RegistryTimes) -> Instant {
+        let forgotten = self.forgotten(times);
+        self.expiries.first().map_or(forgotten, |(expires, _)| forgotten.min(*expires))
     }
 
     fn health(&self, now: Instant, times: &RegistryTimes) -> Health {

@@ -5,7 +5,7 @@ use std::time::Duration;
 /// How long workers may be silent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RegistryTimes {
-    /// Without a heartbeat for this long a worker is out.
+    /// Without a heartbeat for this long a worker gets no sessions.
     pub worker_ttl: Duration,
     /// Without a heartbeat for this long it is forgotten. Until then its models count as existing, so that clients are asked
     /// to come back rather than told that there is no such model.

@@ -51,7 +51,7 @@ pub struct SessionRequest {
 pub struct Allocated {
     /// The session, both ways.
     pub channel: SessionChannel,
-    /// The slot. Keep it as long as the session lives, and end the session when it is lost.
+    /// The slot. Keep it as long as the session lives.
     pub lease: LeaseGuard,
     /// Who serves the session.
     pub worker_id: WorkerId,
@@ -181,7 +181,7 @@ impl SessionRouter {
         };
         match self.registry.reserve(&request).await {
             Ok(reservation) => {
-                lease.hold();
+                lease.hold(&reservation.worker_id);
                 Ok((reservation, lease))
             }
             // It may have been reserved all the same: the guard releases it.
@@ -207,8 +207,8 @@ impl SessionRouter {
             Refusal::Unreachable(_) => self.registry.suspect(worker, self.settings.cool_down).await,
             // Its own word: it will not take sessions again before it registers again.
             Refusal::Draining => self.registry.drain(worker).await,
-            // It is well, only this session does not fit: its sessions are more than its leases for a moment, when a lease was
-            // lost and the session has not ended yet.
+            // It is well, only this session does not fit: its sessions are more than its leases for a while, when the registry
+            // has forgotten one, or its gateway could not renew it.
             Refusal::Full | Refusal::Rejected(_) => Ok(()),
         };
         if let Err(unavailable) = told {

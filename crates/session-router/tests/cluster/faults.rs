@@ -27,7 +27,7 @@ async fn is_whole(worker: Worker, mut gateway: Gateway) {
     // Longer than any lease lives that nobody renews.
     sleep(LEASE + TIMES.worker_ttl).await;
     gateway.agrees_with(&workers).await;
-    assert_eq!((gateway.open_sessions(), gateway.lost.lock().len()), (3, 0));
+    assert_eq!((gateway.open_sessions(), gateway.ended.lock().len()), (3, 0));
     for _ in 0..3 {
         gateway.hang_up(0).await;
     }

@@ -135,8 +135,8 @@ pub struct Gateway {
     router: SessionRouter,
     registry: Arc<RedisRegistry>,
     sessions: Vec<Session>,
-    /// Workers whose sessions were told that their slot is lost.
-    pub lost: Arc<Mutex<Vec<WorkerId>>>,
+    /// Workers whose sessions ended by themselves.
+    pub ended: Arc<Mutex<Vec<WorkerId>>>,
     _beating: AbortOnDropHandle<()>,
 }
 
@@ -152,7 +152,7 @@ impl Gateway {
         let links = Links::new().across_machines(secret(), Liveness::default());
         let router = SessionRouter::new(registry.clone(), settings, Tracers::off(), Arc::new(Metrics::new()));
         let router = router.with_links(links);
-        Self { router, registry, sessions: Vec::new(), lost: Arc::default(), _beating: beating }
+        Self { router, registry, sessions: Vec::new(), ended: Arc::default(), _beating: beating }
     }
 
     pub async fn allocate(&self) -> Result<Allocated, ApiError> {
@@ -170,7 +170,7 @@ impl Gateway {
         let allocated = self.allocate().await?;
         let worker = allocated.worker_id.clone();
         let (hang_up, hung_up) = oneshot::channel();
-        let talking = talk(allocated, self.registry.clone(), self.lost.clone(), hung_up);
+        let talking = talk(allocated, self.registry.clone(), self.ended.clone(), hung_up);
         self.sessions.push(Session { hang_up, task: tokio::spawn(talking) });
         Ok(worker)
     }
@@ -230,7 +230,7 @@ impl Gateway {
 async fn talk(
     allocated: Allocated,
     registry: Arc<RedisRegistry>,
-    lost: Arc<Mutex<Vec<WorkerId>>>,
+    ended: Arc<Mutex<Vec<WorkerId>>>,
     mut hung_up: oneshot::Receiver<()>,
 ) {
     let Allocated { mut channel, lease, worker_id, .. } = allocated;
@@ -245,14 +245,11 @@ async fn talk(
         tokio::select! {
             biased;
             _ = &mut hung_up => break false,
-            () = lease.lost() => {
-                lost.lock().push(worker_id);
-                return;
-            }
             () = sleep(Duration::from_millis(100)) => {}
         }
     };
     if died {
+        ended.lock().push(worker_id.clone());
         // As a gateway does; when Redis is away, nobody can be told.
         let _ = registry.suspect(&worker_id, Duration::from_secs(1)).await;
     } else {

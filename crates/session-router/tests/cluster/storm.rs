@@ -1,7 +1,7 @@
 //! Everything fails in every order, from a seed.
 //!
 //! * No worker ever has more sessions than slots, and no more slots are in use than there are (RT7).
-//! * No session is told that its slot is lost unless its worker has died.
+//! * No session ends by itself unless its worker has died.
 //! * When the faults have stopped, the slots in use are the live sessions, on every worker, and stay so.
 
 use std::{collections::HashSet, sync::atomic::Ordering::SeqCst, time::Duration};
@@ -23,7 +23,7 @@ struct Storm {
     gateways: Vec<Gateway>,
     workers: Vec<Worker>,
     dead: HashSet<WorkerId>,
-    lost: Vec<WorkerId>,
+    ended: Vec<WorkerId>,
 }
 
 impl Storm {
@@ -35,7 +35,7 @@ impl Storm {
         for capacity in 2..2 + WORKERS {
             workers.push(Worker::start(&redis, capacity).await);
         }
-        Self { chance: StdRng::seed_from_u64(seed), redis, gateways, workers, dead: HashSet::new(), lost: Vec::new() }
+        Self { chance: StdRng::seed_from_u64(seed), redis, gateways, workers, dead: HashSet::new(), ended: Vec::new() }
     }
 
     async fn step(&mut self) {
@@ -55,7 +55,7 @@ impl Storm {
             75..80 => {
                 let fresh = Gateway::start(&self.redis).await;
                 let crashed = std::mem::replace(&mut self.gateways[gateway], fresh);
-                self.lost.extend(crashed.lost.lock().iter().cloned());
+                self.ended.extend(crashed.ended.lock().iter().cloned());
                 crashed.crash();
             }
             80..85 => {
@@ -91,10 +91,10 @@ impl Storm {
         let mut open = 0;
         for gateway in &mut self.gateways {
             open += gateway.open_sessions();
-            self.lost.extend(gateway.lost.lock().iter().cloned());
+            self.ended.extend(gateway.ended.lock().iter().cloned());
         }
         assert_eq!(open, self.workers.iter().map(Worker::live).sum::<usize>(), "sessions of gateways and of workers");
-        let needless: Vec<_> = self.lost.iter().filter(|worker| !self.dead.contains(worker)).collect();
+        let needless: Vec<_> = self.ended.iter().filter(|worker| !self.dead.contains(worker)).collect();
         assert!(needless.is_empty(), "sessions ended though their workers live: {needless:?}");
     }
 }

@@ -3,7 +3,7 @@
 use std::{future::pending, sync::Arc, time::Duration};
 
 use dalston_protocol::{
-    Close, RequestId, SessionId,
+    RequestId, SessionId,
     realtime::{ServerMessage, SessionConfig},
 };
 use dalston_session_router::{
@@ -86,11 +86,6 @@ impl Session {
         tokio::pin!(hang_up);
         let end = loop {
             tokio::select! {
-                () = lease.lost() => {
-                    // One that cannot be told finds out that the gateway is silent.
-                    let _ = channel.to_worker.try_send(ToWorker::Close(Box::new(Close::normal())));
-                    break End::SlotLost;
-                }
                 () = &mut hang_up => {
                     drop(channel.to_worker);
                     // The link finds out whether the worker lives.

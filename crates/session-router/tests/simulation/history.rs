@@ -38,7 +38,6 @@ pub enum Claim {
 pub enum End {
     Over,
     NoCapacity,
-    SlotLost,
     WorkerDied,
     GatewayDied,
 }

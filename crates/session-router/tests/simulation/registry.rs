@@ -4,8 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use dalston_protocol::{LeaseId, WorkerId};
 use dalston_session_router::{
-    Heartbeat, InProcessRegistry, Registry, RegistryTimes, Reservation, ReserveError, ReserveRequest, Unavailable,
-    Wanted, WorkerRecord, WorkerStatus,
+    Heartbeat, InProcessRegistry, Lease, Registry, RegistryTimes, Reservation, ReserveError, ReserveRequest,
+    Unavailable, Wanted, WorkerRecord, WorkerStatus,
 };
 use futures_util::{FutureExt, future::BoxFuture};
 use tokio::{
@@ -98,8 +98,11 @@ impl Desk {
                 self.state().await;
                 return reserved.into();
             }
-            Question::Renew(_) if mode.is_broken(Sabotage::NoRenewals) => return Answer::Lost(Vec::new()),
-            Question::Renew(leases) => return Answer::Lost(there(registry.renew(&leases).await)),
+            Question::Renew(_) if mode.is_broken(Sabotage::NoRenewals) => {}
+            Question::Renew(leases) => {
+                let named = |(id, worker_id, ttl)| Lease { id, worker_id, ttl };
+                there(registry.renew(&leases.into_iter().map(named).collect::<Vec<_>>()).await);
+            }
             Question::Release(lease) => there(registry.release(&lease).await),
         }
         Answer::Done
@@ -192,14 +195,9 @@ impl Registry for FarRegistry {
         .boxed()
     }
 
-    fn renew<'a>(&'a self, leases: &'a [LeaseId]) -> BoxFuture<'a, Result<Vec<LeaseId>, Unavailable>> {
-        async move {
-            match self.ask(Question::Renew(leases.to_vec())).await? {
-                Answer::Lost(lost) => Ok(lost),
-                other => Err(nonsense(&other)),
-            }
-        }
-        .boxed()
+    fn renew<'a>(&'a self, leases: &'a [Lease]) -> BoxFuture<'a, Result<(), Unavailable>> {
+        let named = |lease: &Lease| (lease.id.clone(), lease.worker_id.clone(), lease.ttl);
+        self.tell(Question::Renew(leases.iter().map(named).collect()))
     }
 
     fn release<'a>(&'a self, lease: &'a LeaseId) -> BoxFuture<'a, Result<(), Unavailable>> {

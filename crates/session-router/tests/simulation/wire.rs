@@ -16,7 +16,7 @@ pub enum Question {
     Drain(WorkerId),
     Suspect(WorkerId, Duration),
     Reserve { lease: LeaseId, language: String, model: Option<String>, ttl: Duration, exclude: Vec<WorkerId> },
-    Renew(Vec<LeaseId>),
+    Renew(Vec<(LeaseId, WorkerId, Duration)>),
     Release(LeaseId),
 }
 
@@ -32,7 +32,6 @@ pub enum Answer {
     Done,
     /// Whether the heartbeat was.
     Counted(bool),
-    Lost(Vec<LeaseId>),
     Reserved {
         worker_id: WorkerId,
         address: Address,
@@ -72,7 +71,7 @@ impl Answer {
             Self::NoSuchLanguage(available) => Err(ReserveError::NoSuchLanguage { available }),
             Self::NoCapacity(retry_after) => Err(ReserveError::NoCapacity { retry_after }),
             Self::Draining => Err(ReserveError::Draining),
-            Self::Done | Self::Counted(_) | Self::Lost(_) => return None,
+            Self::Done | Self::Counted(_) => return None,
         })
     }
 }

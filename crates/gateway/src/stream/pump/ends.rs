@@ -224,17 +224,6 @@ impl Pump<'_> {
         self.clock.worker_ended();
     }
 
-    /// The slot may be another session's by now.
-    pub(super) fn lost_slot(&mut self) {
-        if self.journey.is_some() {
-            return self.worker_lost("lease_lost");
-        }
-        self.decide(Verdict::worker_lost("lease_lost"));
-        let error = ApiError::new(ErrorCode::Internal, "the session lost its place at the worker; connect again");
-        self.tell(&error);
-        self.dismiss_worker(error.close(), Instant::now());
-    }
-
     pub(super) fn overdue(&mut self, cx: &mut Context<'_>, due: Due, now: Instant) {
         self.clock.strike(due);
         match due {

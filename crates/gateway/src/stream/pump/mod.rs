@@ -278,12 +278,8 @@ impl<'a> Pump<'a> {
         loop {
             let found = {
                 let mut alarm = pin!(sleep_until(Instant::now() + self.limits.ping_interval));
-                let mut lost = pin!(lease.lost().fuse());
                 let mut drain = pin!(app.draining.cancelled().fuse());
                 poll_fn(|cx| {
-                    if lost.as_mut().poll(cx).is_ready() {
-                        self.lost_slot();
-                    }
                     if drain.as_mut().poll(cx).is_ready() {
                         self.drain(app.config.http.drain_timeout);
                     }
@@ -355,10 +351,10 @@ impl<'a> Pump<'a> {
                 continue;
             }
             let Some((at, due)) = self.clock.next(self.limits, self.watch()) else { return };
-            if at <= now {
+            let Some(at) = self.clock.wait_until(at, now) else {
                 self.overdue(cx, due, now);
                 continue;
-            }
+            };
             // Deadlines mostly move away from us. The alarm then stays where it was, and is set anew when it rings:
             // cheaper than to set it with every frame.
             if alarm.is_elapsed() || at < alarm.deadline() {

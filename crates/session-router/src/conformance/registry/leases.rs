@@ -22,7 +22,7 @@ pub async fn releasing_twice_or_nothing_is_harmless(subject: Subject) {
     subject.reserve().await.expect("there is room");
     subject.release(&first).await;
     subject.release(&first).await;
-    subject.release(&LeaseId::generate()).await;
+    subject.registry.release(&LeaseId::generate()).await.expect("the registry answers");
     assert_eq!(subject.used(&id).await, 1);
 }
 
@@ -34,20 +34,19 @@ pub async fn a_lease_has_one_slot(subject: Subject) {
         subject.reserve_with(|request| request.lease = lease.clone()).await.expect("there is room");
     }
     assert_eq!(subject.used(&one).await + subject.used(&two).await, 1);
-    subject.release(&lease).await;
+    subject.registry.release(&lease).await.expect("the registry answers");
     assert_eq!(subject.used(&one).await + subject.used(&two).await, 0);
 }
 
 /// Whoever held it has died.
 pub async fn a_lease_that_is_not_renewed_expires(subject: Subject) {
     let id = subject.add(1).await;
-    let (lease, _) = subject.reserve().await.expect("there is room");
+    subject.reserve().await.expect("there is room");
     subject.pass(subject.lease_ttl() / 2).await;
     assert_eq!(subject.used(&id).await, 1);
     subject.pass(subject.lease_ttl()).await;
     assert_eq!(subject.used(&id).await, 0);
-    assert_eq!(subject.renew(std::slice::from_ref(&lease)).await, [lease], "it does not come back");
-    assert_eq!(subject.used(&id).await, 0);
+    subject.reserve().await.expect("the slot is free again");
 }
 
 /// As long as somebody renews it.
@@ -57,24 +56,40 @@ pub async fn a_renewed_lease_lives_on(subject: Subject) {
     for _ in 0..8 {
         subject.pass(subject.lease_ttl() / 2).await;
         assert_eq!(subject.heartbeat(&id).await, Heartbeat::Counted);
-        assert_eq!(subject.renew(std::slice::from_ref(&lease)).await, []);
+        subject.renew(&[&lease]).await;
     }
     assert_eq!(subject.used(&id).await, 1);
 }
 
-/// In one batch, those and no others; and the others are renewed.
-pub async fn renewing_tells_which_leases_are_lost(subject: Subject) {
-    let id = subject.add(4).await;
-    let mut leases = Vec::new();
-    for _ in 0..3 {
-        leases.push(subject.reserve().await.expect("there is room").0);
+/// Its holder could not renew it in time, and its session lives.
+pub async fn a_lease_that_is_gone_is_taken_again_while_there_is_room(subject: Subject) {
+    let id = subject.add(2).await;
+    let (lease, _) = subject.reserve().await.expect("there is room");
+    subject.pass(subject.lease_ttl() * 3 / 2).await;
+    assert_eq!(subject.used(&id).await, 0);
+    for _ in 0..2 {
+        subject.renew(&[&lease]).await;
+        assert_eq!(subject.used(&id).await, 1, "however often it says so");
     }
-    subject.release(&leases[1]).await;
-    leases.push(LeaseId::generate());
     subject.pass(subject.lease_ttl() / 2).await;
-    assert_eq!(subject.renew(&leases).await, [leases[1].clone(), leases[3].clone()]);
-    subject.pass(subject.lease_ttl() * 3 / 4).await;
-    assert_eq!(subject.used(&id).await, 2);
+    assert_eq!(subject.used(&id).await, 1, "it lives as long as any");
+    subject.release(&lease).await;
+    assert_eq!(subject.used(&id).await, 0);
+}
+
+/// Nothing is sold twice here; that there is no free slot at the worker either, the other one will find out there.
+pub async fn a_lease_whose_slot_was_sold_meanwhile_waits_until_there_is_room(subject: Subject) {
+    let id = subject.add(1).await;
+    let (first, _) = subject.reserve().await.expect("there is room");
+    subject.pass(subject.lease_ttl() * 3 / 2).await;
+    let (second, _) = subject.reserve().await.expect("nobody has said that it is taken");
+    subject.renew(&[&first, &second]).await;
+    assert_eq!(subject.used(&id).await, 1);
+    subject.release(&second).await;
+    subject.renew(&[&first]).await;
+    assert!(matches!(subject.reserve().await, Err(ReserveError::NoCapacity { .. })), "it is the first one's again");
+    subject.release(&first).await;
+    assert_eq!(subject.used(&id).await, 0);
 }
 
 /// The future is dropped after its first poll, before the caller learns anything; the name is enough to clean up.
@@ -82,7 +97,7 @@ pub async fn an_abandoned_wish_can_be_released_by_its_name(subject: Subject) {
     let id = subject.add(1).await;
     let lease = LeaseId::generate();
     let _ = subject.reserve_with(|request| request.lease = lease.clone()).now_or_never();
-    subject.release(&lease).await;
+    subject.registry.release(&lease).await.expect("the registry answers");
     assert_eq!(subject.used(&id).await, 0);
     subject.reserve().await.expect("the slot is free");
 }

@@ -5,12 +5,11 @@
 //! * **The server's clock**, less the time in which it stood still: when nobody could beat, nobody could renew either, and
 //!   nothing could be given to others. A server that was stopped for a minute finds everybody as alive as before.
 //! * **What the server forgets, others know.** A restart may lose the newest writes or all of them. Each life of the server
-//!   has workers register anew with the leases they hold, and gateways keep what they have until that has happened. A lease
-//!   that was forgotten is taken again only where a slot is free: nothing is sold twice.
+//!   has workers register anew with the leases they hold, and gateways say with each renewal what they have. A lease that was
+//!   forgotten is taken again only where a slot is free: nothing is sold twice.
 //! * **While the server is away** every operation answers [`Unavailable`] within a second. No session depends on one: leases
 //!   that could not be renewed are renewed when it is back.
 
-mod book;
 mod reply;
 mod script;
 #[cfg(test)]
@@ -27,12 +26,11 @@ use parking_lot::Mutex;
 use tokio::time::MissedTickBehavior;
 
 use self::{
-    book::{Book, Granted},
     reply::{Refused, Reserved},
     script::Scripts,
 };
 use super::{
-    Heartbeat, Registry, RegistryTimes, Reservation, ReserveError, ReserveRequest, Unavailable, clock::BEAT,
+    Heartbeat, Lease, Registry, RegistryTimes, Reservation, ReserveError, ReserveRequest, Unavailable, clock::BEAT,
     kinds::Kinds,
 };
 use crate::{Wanted, WorkerRecord, WorkerStatus};
@@ -53,9 +51,8 @@ pub struct RedisRegistry {
     redis: Redis,
     scripts: Scripts,
     times: RegistryTimes,
-    /// Neither is an async lock: no await happens under them.
+    /// Not an async lock: no await happens under it.
     kinds: Mutex<EnginesByDigest>,
-    book: Mutex<Book>,
 }
 
 impl RedisRegistry {
@@ -71,7 +68,7 @@ impl RedisRegistry {
         let settings = Settings { connect: ANSWER, answer: ANSWER, component: Component::SessionRouter, tracers };
         let redis = Redis::open(url, settings)?;
         let scripts = Scripts::new(&Keys::new(prefix, "workers"), &times);
-        Ok(Self { redis, scripts, times, kinds: Mutex::default(), book: Mutex::default() })
+        Ok(Self { redis, scripts, times, kinds: Mutex::default() })
     }
 
     /// Lets the server notice when it stands still, for as long as it is polled. Every process that has a registry polls it.
@@ -112,11 +109,9 @@ impl RedisRegistry {
                 engines.iter().map(|(digest, engines)| (digest.as_str(), request.wanted.fit(engines))).collect();
             match reply::reserved(self.ask(self.reserve_call(request, &fits)).await?)? {
                 Reserved::Unknown(kinds) => self.learn(kinds),
-                Reserved::Granted { worker_id, address, kind, candidates, life } => {
+                Reserved::Granted { worker_id, address, kind, candidates } => {
                     let fit = fits.get(kind.as_str()).and_then(|fit| fit.clone().ok());
                     let fit = fit.ok_or_else(|| reply::nonsense("a kind that does not fit"))?;
-                    let granted = Granted::new(worker_id.clone(), request.ttl, life);
-                    self.book.lock().granted(request.lease.clone(), granted);
                     let (engine_id, language) = (fit.engine_id, fit.language);
                     return Ok(Reservation { worker_id, address, engine_id, language, candidates });
                 }
@@ -166,28 +161,6 @@ impl RedisRegistry {
             .map_or(ReserveError::Draining, |retry_after| ReserveError::NoCapacity { retry_after })
     }
 
-    async fn do_renew(&self, leases: &[LeaseId]) -> Result<Vec<LeaseId>, Unavailable> {
-        let mut call = self.scripts.renew();
-        {
-            let book = self.book.lock();
-            for lease in leases {
-                call = book.add_to(call.arg(lease.as_str()), lease);
-            }
-        }
-        match self.ask::<Vec<String>>(call).await {
-            Ok(answer) => self.book.lock().renewed(leases, &answer),
-            Err(unavailable) => {
-                self.book.lock().missed(leases);
-                Err(unavailable)
-            }
-        }
-    }
-
-    async fn do_release(&self, lease: &LeaseId) -> Result<(), Unavailable> {
-        self.book.lock().released(lease);
-        self.ask(self.scripts.release().arg(lease.as_str())).await
-    }
-
     async fn do_workers(&self) -> Result<Vec<WorkerStatus>, Unavailable> {
         reply::workers(self.ask(self.scripts.workers()).await?)
     }
@@ -222,12 +195,15 @@ impl Registry for RedisRegistry {
         self.do_reserve(request).boxed()
     }
 
-    fn renew<'a>(&'a self, leases: &'a [LeaseId]) -> BoxFuture<'a, Result<Vec<LeaseId>, Unavailable>> {
-        self.do_renew(leases).boxed()
+    fn renew<'a>(&'a self, leases: &'a [Lease]) -> BoxFuture<'a, Result<(), Unavailable>> {
+        let call = leases.iter().fold(self.scripts.renew(), |call, Lease { id, worker_id, ttl }| {
+            call.arg(id.as_str()).arg(worker_id.as_str()).arg(millis(*ttl))
+        });
+        self.ask(call).boxed()
     }
 
     fn release<'a>(&'a self, lease: &'a LeaseId) -> BoxFuture<'a, Result<(), Unavailable>> {
-        self.do_release(lease).boxed()
+        self.ask(self.scripts.release().arg(lease.as_str())).boxed()
     }
 
     fn workers(&self) -> BoxFuture<'_, Result<Vec<WorkerStatus>, Unavailable>> {

@@ -54,15 +54,15 @@ local function used(worker)
 end
 
 local function hold(lease, worker, ttl)
-    call('HSET', leases, lease, worker .. ' ' .. ttl)
+    call('HSET', leases, lease, worker)
     call('ZADD', slots, 0, worker .. '/' .. lease)
     call('ZADD', expiry, now + ttl, lease)
 end
 
 local function drop(lease)
-    local held = call('HGET', leases, lease)
-    if not held then return end
-    call('ZREM', slots, held:match('^%S+') .. '/' .. lease)
+    local worker = call('HGET', leases, lease)
+    if not worker then return end
+    call('ZREM', slots, worker .. '/' .. lease)
     call('ZREM', expiry, lease)
     call('HDEL', leases, lease)
 end
@@ -84,10 +84,9 @@ local function forget(worker)
     if its_kind then call('HDEL', kinds, its_kind) end
 end
 
--- Ends what has ended by time: leases past their expiry, all leases of lost workers, workers lost long ago.
+-- Ends what has ended by time: leases past their expiry, workers lost long ago.
 local function sweep()
     for _, lease in ipairs(call('ZRANGE', expiry, '-inf', now, 'BYSCORE')) do drop(lease) end
-    for _, worker in ipairs(call('ZRANGE', seen, '-inf', now - worker_ttl, 'BYSCORE')) do drop_all(worker) end
     local forgotten = now - math.max(forget_after, worker_ttl)
     for _, worker in ipairs(call('ZRANGE', seen, '-inf', forgotten, 'BYSCORE')) do forget(worker) end
 end

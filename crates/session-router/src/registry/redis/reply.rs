@@ -16,7 +16,6 @@ pub(super) enum Reserved {
         address: Address,
         kind: String,
         candidates: usize,
-        life: String,
     },
     Refused(Refused),
 }
@@ -57,7 +56,6 @@ pub(super) fn reserved(answer: Vec<String>) -> Result<Reserved, Unavailable> {
                 address: serde_json::from_str(&next()?).map_err(|_| nonsense("a worker's address"))?,
                 kind: next()?,
                 candidates: number(&next()?)?,
-                life: next()?,
             })
         }
         Some("refused") => {

@@ -1,7 +1,7 @@
 -- ARGV: lease, ttl, number of kinds that fit, those, number of kinds that do not, those, excluded workers.
 -- Gives one of
 --   'unknown', then digest and engines of each kind that was not asked about
---   'granted', worker, address, kind, candidates, life of the server when the worker registered
+--   'granted', worker, address, kind, candidates
 --   'refused', whether a fitting one is ready but full (0, 1), ms until a suspect may be back (or -1), whether one is lost
 --              (0, 1), then the kinds of all workers
 local lease, ttl, at = ARGV[3], ARGV[4], 5
@@ -65,7 +65,7 @@ end
 if best then
     hold(lease, best, ttl)
     call('HSET', chosen, best, call('HINCRBY', clock, 'turn', 1))
-    return {'granted', best, call('HGET', address, best), kind_of[best], candidates, call('HGET', homes, best)}
+    return {'granted', best, call('HGET', address, best), kind_of[best], candidates}
 end
 local refused = {'refused', ready, suspect_for, lost}
 for digest in pairs(all) do table.insert(refused, digest) end

@@ -48,7 +48,7 @@ pub(super) struct Worker {
     /// Sessions it has.
     pub(super) open: Arc<AtomicUsize>,
     pub(super) membership: Membership,
-    _serving: JoinSet<()>,
+    pub(super) _serving: JoinSet<()>,
 }
 
 impl Stage {

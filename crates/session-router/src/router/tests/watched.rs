@@ -11,8 +11,8 @@ use parking_lot::Mutex;
 use tokio::task::yield_now;
 
 use crate::{
-    Heartbeat, InProcessRegistry, Registry, Reservation, ReserveError, ReserveRequest, Unavailable, WorkerRecord,
-    WorkerStatus,
+    Heartbeat, InProcessRegistry, Lease, Registry, Reservation, ReserveError, ReserveRequest, Unavailable,
+    WorkerRecord, WorkerStatus,
 };
 
 /// The registry of this process under watch.
@@ -79,7 +79,7 @@ impl Registry for Watched {
         self.around(self.inner.reserve(request))
     }
 
-    fn renew<'a>(&'a self, leases: &'a [LeaseId]) -> BoxFuture<'a, Result<Vec<LeaseId>, Unavailable>> {
+    fn renew<'a>(&'a self, leases: &'a [Lease]) -> BoxFuture<'a, Result<(), Unavailable>> {
         self.renewals.lock().push(leases.len());
         self.around(self.inner.renew(leases))
     }

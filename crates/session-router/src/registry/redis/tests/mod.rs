@@ -9,7 +9,10 @@ use dalston_redis::{
 use dalston_telemetry::Tracers;
 
 use super::*;
-use crate::conformance::{engine, registry::Subject, worker};
+use crate::{
+    conformance::{engine, registry::Subject, worker},
+    registry::properties,
+};
 
 /// One for all tests that do it no harm, each with a prefix of its own. It ends with the last test that has it.
 fn server() -> Arc<RedisServer> {
@@ -37,7 +40,11 @@ async fn pass(redis: Redis, key: String, time: Duration) {
 }
 
 async fn subject() -> Subject {
-    let (server, times, prefix) = (server(), RegistryTimes::default(), prefix());
+    subject_with(server(), RegistryTimes::default())
+}
+
+fn subject_with(server: Arc<RedisServer>, times: RegistryTimes) -> Subject {
+    let prefix = prefix();
     let registry = registry(&server.url(), &prefix, times);
     let (redis, key) = (registry.redis.clone(), Keys::new(&prefix, "workers").key("clock"));
     let pass = Box::new(move |time| {
@@ -83,13 +90,15 @@ async fn a_cluster_runs_every_script() {
     let registry = registry(&server.url(), "test", RegistryTimes::default());
     let record = worker(2, vec![engine("echo", "echo-en", &["en"])]);
     let id = record.worker_id.clone();
+    let ttl = Duration::from_secs(15);
+    let named = |lease: &LeaseId| Lease { id: lease.clone(), worker_id: id.clone(), ttl };
     let (held, lease) = (LeaseId::generate(), LeaseId::generate());
     registry.restore(record, vec![held.clone()]).await.expect("it restores");
     assert_eq!(registry.heartbeat(&id).await, Ok(Heartbeat::Counted));
     let wanted = Wanted { language: "en".into(), model: None };
-    let request = ReserveRequest { lease: lease.clone(), wanted, ttl: Duration::from_secs(15), exclude: Vec::new() };
+    let request = ReserveRequest { lease: lease.clone(), wanted, ttl, exclude: Vec::new() };
     assert_eq!(registry.reserve(&request).await.expect("there is room").worker_id, id);
-    assert_eq!(registry.renew(&[held, lease.clone()]).await, Ok(Vec::new()));
+    registry.renew(&[named(&held), named(&lease), named(&LeaseId::generate())]).await.expect("it renews");
     registry.release(&lease).await.expect("it releases");
     registry.suspect(&id, Duration::from_secs(1)).await.expect("it suspects");
     registry.drain(&id).await.expect("it drains");
@@ -106,11 +115,10 @@ async fn a_clock_that_jumps_costs_no_lease() {
     let server = server();
     let prefix = prefix();
     let registry = registry(&server.url(), &prefix, RegistryTimes::default());
-    let id = worker(1, vec![engine("echo", "echo-en", &["en"])]);
-    registry.register(id).await.expect("the registry answers");
+    registry.register(worker(1, vec![engine("echo", "echo-en", &["en"])])).await.expect("the registry answers");
     let wanted = Wanted { language: "en".into(), model: None };
-    let lease = LeaseId::generate();
-    let request = ReserveRequest { lease: lease.clone(), wanted, ttl: Duration::from_secs(15), exclude: Vec::new() };
+    let ttl = Duration::from_secs(15);
+    let request = ReserveRequest { lease: LeaseId::generate(), wanted, ttl, exclude: Vec::new() };
     registry.reserve(&request).await.expect("there is room");
     for hour in [-3_600_000, 3_600_000] {
         registry.ask::<()>(registry.scripts.beat()).await.expect("it beats");
@@ -119,40 +127,49 @@ async fn a_clock_that_jumps_costs_no_lease() {
             let key = Keys::new(&prefix, "workers").key("clock");
             let () = registry.redis.query(cmd("HINCRBY").arg(key).arg(field).arg(hour)).await.expect("it answers");
         }
-        assert_eq!(registry.renew(std::slice::from_ref(&lease)).await, Ok(Vec::new()), "{hour}");
         let status = registry.workers().await.expect("it lists").remove(0);
         assert_eq!((status.health, status.used), (crate::Health::Ready, 1), "{hour}");
     }
 }
 
-/// The gateway is quicker than the worker: it keeps its session, and takes the slot again only if it is free.
+/// The gateway is quicker than the worker: it keeps its session, and takes the slot again as soon as the worker is back.
 #[tokio::test]
 async fn a_lease_that_the_server_forgot_is_taken_again_where_a_slot_is_free() {
     let server = RedisServer::start();
-    let (mine, other) = [(); 2].map(|()| registry(&server.url(), "test", RegistryTimes::default())).into();
+    let [mine, other] = [(); 2].map(|()| registry(&server.url(), "test", RegistryTimes::default()));
     let record = worker(1, vec![engine("echo", "echo-en", &["en"])]);
-    let request = || ReserveRequest {
-        lease: LeaseId::generate(),
-        wanted: Wanted { language: "en".into(), model: None },
-        ttl: Duration::from_secs(15),
-        exclude: Vec::new(),
+    let ttl = Duration::from_secs(15);
+    let request = || {
+        let wanted = Wanted { language: "en".into(), model: None };
+        ReserveRequest { lease: LeaseId::generate(), wanted, ttl, exclude: Vec::new() }
     };
     let wish = request();
-    let lease = std::slice::from_ref(&wish.lease);
+    let lease = [Lease { id: wish.lease.clone(), worker_id: record.worker_id.clone(), ttl }];
     mine.register(record.clone()).await.expect("the registry answers");
     mine.reserve(&wish).await.expect("there is room");
     for _ in 0..2 {
         server.ask(&["FLUSHALL"]);
-        assert_eq!(mine.renew(lease).await, Ok(Vec::new()), "before the worker is back");
+        mine.renew(&lease).await.expect("before the worker is back");
         assert_eq!(mine.heartbeat(&record.worker_id).await, Ok(Heartbeat::Unknown));
         mine.register(record.clone()).await.expect("the registry answers");
-        assert_eq!(mine.renew(lease).await, Ok(Vec::new()), "after");
+        mine.renew(&lease).await.expect("after");
         assert!(matches!(other.reserve(&request()).await, Err(ReserveError::NoCapacity { .. })), "it is taken");
     }
-    assert_eq!(other.renew(lease).await, Ok(Vec::new()), "whoever asks, it is there");
 
     server.ask(&["FLUSHALL"]);
     other.register(record.clone()).await.expect("the registry answers");
-    other.reserve(&request()).await.expect("nobody has said that it is taken");
-    assert_eq!(mine.renew(lease).await, Ok(lease.to_vec()), "it is not sold twice");
+    let sold = request();
+    other.reserve(&sold).await.expect("nobody has said that it is taken");
+    mine.renew(&lease).await.expect("the registry answers");
+    assert_eq!(mine.workers().await.expect("it lists")[0].used, 1, "it is not sold twice");
+    other.release(&sold.lease).await.expect("its worker had no room for it");
+    mine.renew(&lease).await.expect("the registry answers");
+    assert!(matches!(other.reserve(&request()).await, Err(ReserveError::NoCapacity { .. })), "it is taken");
+}
+
+#[test]
+fn no_history_leaks_a_slot_or_sells_it_twice() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime starts");
+    let server = server();
+    properties::play_all(32, async || subject_with(server.clone(), properties::TIMES), &runtime);
 }
