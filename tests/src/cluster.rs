@@ -166,6 +166,12 @@ impl Plan {
             let process = process.await.expect("the process starts");
             cluster.of(role).push(process);
         }
+        if self.engines > 0 {
+            for gateway in &cluster.gateways {
+                let engines = || gateway.get("/v1/engines").json()["batch"].as_array().map_or(0, Vec::len);
+                gateway.until("engines have told of themselves", || engines() > 0);
+            }
+        }
         cluster
     }
 }

@@ -38,7 +38,7 @@ impl Launch {
     /// Keeps what it has acknowledged over a restart.
     #[must_use]
     pub fn append_only(self) -> Self {
-        self.with(&["--appendonly", "yes", "--appendfsync", "always"])
+        self.with(&["--appendonly", "yes", "--appendfsync", "everysec"])
     }
 
     /// Refuses to hold more than this.

@@ -306,7 +306,12 @@ engine       aside                   ▏               0 ns",
                 span("http", "deliver", "engine", "POST", 1000, 9000),
             ],
             60,
-            "",
+            "
+trace 4bf92f3577b34da6a3ce929d0e0e4736  1.00 s  4 spans
+gateway  post                       █████          500 ms ●
+engine     done                          ██████    500 ms ●
+engine       orchestrator.deliver…            █    8.00 s
+engine         POST                           █    8.00 s",
         );
     }
 

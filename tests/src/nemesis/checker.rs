@@ -126,8 +126,8 @@ fn killed(what: &What) -> Option<usize> {
 
 fn check_session(world: &World, session: usize, events: &[&What], killed: &BTreeSet<usize>) -> Vec<Violation> {
     let broken = |rule, how: String| Violation::of_session(rule, session, format!("session {session}: {how}"));
-    let Some((voice, gateway)) = events.iter().find_map(|what| match what {
-        What::Begun { voice, gateway, .. } => Some((*voice, *gateway)),
+    let Some((voice, gateways)) = events.iter().find_map(|what| match what {
+        What::Begun { voice, gateways, .. } => Some((*voice, gateways)),
         _ => None,
     }) else {
         return vec![broken(Rule::OneEnd, "it never began".into())];
@@ -136,8 +136,8 @@ fn check_session(world: &World, session: usize, events: &[&What], killed: &BTree
     let ends: Vec<&End> = events.iter().filter_map(|what| end_of(what)).collect();
     match ends[..] {
         [End::Closed { code: 1000..=1003 | 1007..=1014 | 4000.., .. } | End::Left] => {}
-        // A client that can take a session up again elsewhere will not need this.
-        [End::Broken(_)] if killed.contains(&gateway) => {}
+        // Nobody was left to tell it.
+        [End::Broken(_)] if gateways.iter().all(|life| killed.contains(life)) => {}
         _ => violations.push(broken(Rule::OneEnd, format!("it ended so: {ends:?}"))),
     }
     let is_whole = matches!(ends[..], [End::Closed { code: 1000, whole: true, .. }]);

@@ -79,7 +79,9 @@ impl Clients {
                 sleep(PAUSE).await;
                 continue;
             };
-            match self.begin(number, &door, &door.address, Manner::Live).await {
+            // Every second one can take its session up again elsewhere; the others are told what becomes of it.
+            let others = if number % 2 == 0 { self.doors.all() } else { Vec::new() };
+            match self.begin(number, &door, &door.address, &others, Manner::Live).await {
                 Some(live) => self.hear(live, number).await,
                 None => sleep(PAUSE).await,
             }
@@ -102,13 +104,13 @@ impl Clients {
                 drop(held);
             }
             ByClient::Floods => {
-                if let Some(live) = self.begin(voice, &door, &door.address, Manner::AtOnce).await {
+                if let Some(live) = self.begin(voice, &door, &door.address, &[], Manner::AtOnce).await {
                     self.hear(live, voice).await;
                 }
             }
             ByClient::Vanishes | ByClient::Breaks | ByClient::Deaf => {
                 let wire = Relay::to(&door.address).await;
-                let Some(live) = self.begin(voice, &door, &wire.address(), Manner::Live).await else { return };
+                let Some(live) = self.begin(voice, &door, &wire.address(), &[], Manner::Live).await else { return };
                 sleep(lasts).await;
                 match how {
                     ByClient::Vanishes => wire.hold(),
@@ -122,10 +124,13 @@ impl Clients {
         }
     }
 
-    /// Opens a session and begins to speak in it.
-    async fn begin(&self, voice: usize, door: &Door, address: &str, manner: Manner) -> Option<Live> {
-        let endpoint: Endpoint = format!("http://{address}").parse().expect("an address is an endpoint");
-        let client = StreamClient::new(endpoint).config(SessionConfig::default());
+    /// Opens a session and begins to speak in it. If its connection is lost, it may be taken up again at `others`.
+    async fn begin(&self, voice: usize, door: &Door, address: &str, others: &[Door], manner: Manner) -> Option<Live> {
+        let endpoint =
+            |address: &str| -> Endpoint { format!("http://{address}").parse().expect("an address is an endpoint") };
+        let client = StreamClient::new(endpoint(address)).config(SessionConfig::default());
+        let client = client.resumable(!others.is_empty());
+        let client = others.iter().fold(client, |client, other| client.or_at(endpoint(&other.address)));
         let opened = match client.connect().await {
             Ok((sink, mut events)) => timeout(PATIENCE, events.next()).await.map(|first| (sink, events, first)).ok(),
             Err(_) => None,
@@ -135,7 +140,8 @@ impl Clients {
                 if matches!(*begin, ServerMessage::SessionBegin { .. }) =>
             {
                 let session = self.history.session();
-                self.history.push(What::Begun { session, voice, gateway: door.life });
+                let gateways = others.iter().map(|other| other.life).chain([door.life]).collect();
+                self.history.push(What::Begun { session, voice, gateways });
                 let saying = say(sink, self.voices[voice].clone(), manner, session, self.history.clone());
                 return Some(Live { session, events, sending: tokio::spawn(saying).abort_handle() });
             }

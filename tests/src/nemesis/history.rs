@@ -54,8 +54,8 @@ pub enum What {
         session: usize,
         /// Whose words are said in it.
         voice: usize,
-        /// The life of the gateway that serves it.
-        gateway: usize,
+        /// The lives of the gateways that may serve it: one, if it cannot be taken up again elsewhere.
+        gateways: Vec<usize>,
     },
     /// The client has sent all of its audio, and `end`.
     SaidAll {

@@ -1,12 +1,16 @@
 //! Who may use a route.
 
+use std::time::Duration;
+
 use axum::{
     extract::{Request, State},
     middleware::Next,
     response::{IntoResponse, Response},
 };
 use dalston_protocol::{ApiError, key::Scope};
-use http::{HeaderMap, Method};
+use futures_util::StreamExt;
+use http::{HeaderMap, Method, header};
+use tokio::time::timeout;
 
 use super::Failure;
 use crate::{
@@ -41,8 +45,33 @@ pub(super) async fn check(State((app, access)): State<(App, Access)>, mut reques
             request.extensions_mut().insert(caller);
             next.run(request).await
         }
-        Err(error) => Failure(error).into_response(),
+        Err(error) => {
+            hear_out(request).await;
+            Failure(error).into_response()
+        }
     }
+}
+
+/// Reads what a refused client sends, so far as it is little: a connection that is closed with unread bytes is reset, and then many
+/// a client cannot read why. Whoever asked first whether to send gets its answer instead.
+async fn hear_out(request: Request) {
+    const MOST: usize = 4 << 20;
+    const LONGEST: Duration = Duration::from_secs(1);
+    if request.headers().contains_key(header::EXPECT) {
+        return;
+    }
+    let mut body = request.into_body().into_data_stream();
+    let rest = async {
+        let mut heard = 0;
+        while let Some(Ok(piece)) = body.next().await {
+            heard += piece.len();
+            if heard > MOST {
+                break;
+            }
+        }
+    };
+    // Slower, it has to find out by itself.
+    let _ = timeout(LONGEST, rest).await;
 }
 
 /// Who sends this. Credentials in the query count only where `query` is passed.

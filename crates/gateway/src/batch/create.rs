@@ -87,6 +87,7 @@ async fn answer(
     if app.draining.is_cancelled() {
         return Err(Failure(ApiError::new(ErrorCode::Draining, "the server is going down")));
     }
+    asked.expect_engines().map_err(Failure)?;
     let idempotency_key = idempotency::key(&parts.headers).map_err(Failure)?;
     let wait = Query::read(&parts.uri, &["wait"]).and_then(|query| query.flag("wait")).map_err(Failure)?;
     let seat = admission::upload(batch, principal, idempotency_key.as_deref()).await?;

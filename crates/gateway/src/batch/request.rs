@@ -67,6 +67,19 @@ impl<'a> Request<'a> {
         }
     }
 
+    /// Nothing can be said of models and languages before the first engine has told of itself, which takes a moment where engines
+    /// are processes of their own.
+    ///
+    /// # Errors
+    /// There is none that transcribes.
+    pub(crate) fn expect_engines(&self) -> Result<(), ApiError> {
+        if transcribers(self.engines).next().is_some() {
+            return Ok(());
+        }
+        let message = "no engine that transcribes files is running; try again soon, or start one";
+        Err(ApiError::new(ErrorCode::NoCapacity, message).retry_after(2.0))
+    }
+
     /// It is OpenAI's own client that asks, which reads nothing but OpenAI's answers.
     pub(crate) fn comes_from_openais_sdk(&mut self) {
         self.by_sdk = true;

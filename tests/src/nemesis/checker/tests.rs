@@ -22,8 +22,8 @@ fn said(session: usize, number: usize, text: &str) -> What {
 fn good() -> Vec<What> {
     let world = world();
     let mut history = vec![
-        What::Begun { session: 0, voice: 0, gateway: 0 },
-        What::Begun { session: 1, voice: 1, gateway: 1 },
+        What::Begun { session: 0, voice: 0, gateways: vec![0] },
+        What::Begun { session: 1, voice: 1, gateways: vec![0, 1] },
         What::Accepted { key: "k".into(), recording: 0, job: "j".into() },
         What::Accepted { key: "k".into(), recording: 0, job: "j".into() },
         What::Committed { task: "t".into() },
@@ -105,6 +105,18 @@ fn a_session_whose_gateway_was_killed_or_whose_client_left_may_end_without_a_cod
         ends(history, 0, End::Broken("reset".into()));
     });
     is_fine(|history| ends(history, 0, End::Left));
+}
+
+#[test]
+fn a_session_that_could_go_on_elsewhere_has_to() {
+    breaks(Rule::OneEnd, |history| {
+        history.push(What::GatewayKilled { life: 0 });
+        ends(history, 1, End::Broken("reset".into()));
+    });
+    is_fine(|history| {
+        history.extend([0, 1].map(|life| What::GatewayKilled { life }));
+        ends(history, 1, End::Broken("reset".into()));
+    });
 }
 
 #[test]
