@@ -80,7 +80,7 @@ impl Clients {
                 continue;
             };
             // Every second one can take its session up again elsewhere; the others are told what becomes of it.
-            let others = if number % 2 == 0 { self.doors.all() } else { Vec::new() };
+            let others = if number.is_multiple_of(2) { self.doors.all() } else { Vec::new() };
             match self.begin(number, &door, &door.address, &others, Manner::Live).await {
                 Some(live) => self.hear(live, number).await,
                 None => sleep(PAUSE).await,
