@@ -1,4 +1,4 @@
-//! Most of a minute in which everything fails, from a seed that is always the same: the faults are, what comes of them is up to the
+//! A minute in which everything fails, from a seed that is always the same: the faults are, what comes of them is up to the
 //! machine. Longer, and with other seeds: `make nemesis`.
 
 use std::time::Duration;
@@ -9,7 +9,7 @@ const SEED: u64 = 1;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_promise_holds_whatever_fails() {
-    let report = run(Options { seed: SEED, length: Duration::from_secs(50) }).await;
+    let report = run(Options { seed: SEED, length: Duration::from_secs(60) }).await;
     println!("{report}");
     let totals = report.totals();
     for (what, least) in [("faults", 25), ("sessions", 40), ("finals", 80), ("jobs", 30), ("tasks committed", 60)] {
