@@ -219,3 +219,20 @@ fn ctrl_c_in_the_client_still_answers_what_was_said() {
     assert_eq!(child.wait().unwrap().code(), Some(0));
     assert_eq!(heard.lines().filter(|line| !line.ends_with('…')).count(), 1, "{heard}");
 }
+
+#[test]
+fn a_server_serves_on_when_nobody_reads_what_it_prints() {
+    let home = Home::new();
+    let args = ["serve", "--bind", "127.0.0.1:0", "--engine", "loopback"];
+    let mut command = home.dalston(&args);
+    let mut server = command.env("LOG_FORMAT", "json").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(server.stdout.take());
+    let log = BufReader::new(server.stderr.take().unwrap());
+    let ready = log.lines().map(|line| line.unwrap()).find(|line| line.contains("\"ready\"")).unwrap();
+    let ready: Value = serde_json::from_str(&ready).unwrap();
+    let url = format!("http://{}", ready["address"].as_str().unwrap());
+    let health = home.run(&["health", "--url", &url]);
+    server.kill().unwrap();
+    server.wait().unwrap();
+    health.succeeded();
+}

@@ -24,17 +24,22 @@ pub struct AddressBook<'a> {
 }
 
 impl AddressBook<'_> {
-    /// Prints it. Whoever reads the output knows by it that the server is ready.
+    /// Says it on standard output and, in one line, in the log. Whoever reads either knows by it that the server is ready. A server
+    /// serves on when nobody reads what it prints any longer, such as `head -n 1`.
     ///
     /// # Errors
     /// When writing fails.
     pub fn print(&self) -> io::Result<()> {
-        let mut out = stdout().lock();
-        writeln!(out, "dalston {} is ready", env!("CARGO_PKG_VERSION"))?;
-        for (name, text) in self.entries() {
-            writeln!(out, "  {name:<8} {text}")?;
+        let mut text = format!("dalston {} is ready\n", env!("CARGO_PKG_VERSION"));
+        for (name, entry) in self.entries() {
+            text += &format!("  {name:<8} {entry}\n");
         }
-        out.flush()
+        tracing::info!(address = %self.address, "ready");
+        let mut out = stdout().lock();
+        match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            written => written,
+        }
     }
 
     fn entries(&self) -> Vec<(&'static str, String)> {
