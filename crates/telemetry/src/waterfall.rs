@@ -30,10 +30,11 @@ const MARK: usize = 2;
 
 /// Draws `spans` (of one trace, in any order) in `width` columns; `colour` adds ANSI codes. No spans give an empty text.
 pub fn render(spans: &[SpanRecord], width: usize, colour: bool) -> String {
-    let rows = tree::rows(spans);
+    let path = critical_path(spans);
+    let rows = tree::rows(spans, &path);
     let Some(start) = rows.iter().map(|row| row.ready).min() else { return String::new() };
     let last = || rows.iter().map(|row| row.end).max().unwrap_or(start);
-    let end = critical_path(spans).last().map_or_else(last, |step| step.end).max(start);
+    let end = path.last().map_or_else(last, |step| step.end).max(start);
     let canvas = Canvas::new(&rows, width, colour, start, end);
     let trace_id = spans.first().map_or("", |span| span.trace_id.as_str());
     let mut text = format!("trace {trace_id}  {}  {} spans\n", duration(end - start), spans.len());

@@ -18,7 +18,7 @@ const CREATE: &str = concat!(
     "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 1, $14, $14) ",
     "ON CONFLICT (tenant, idempotency_key) WHERE idempotency_key IS NOT NULL ",
     "DO UPDATE SET tenant = excluded.tenant RETURNING ",
-    job_columns!(""),
+    job_columns!(),
 );
 
 const KNOWS_KEY: &str = "SELECT id FROM jobs WHERE tenant = $1 AND idempotency_key = $2";

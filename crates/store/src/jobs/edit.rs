@@ -32,7 +32,7 @@ macro_rules! lock_job {
             "UPDATE jobs SET version = version + 1, touched_at = $2 WHERE ",
             $condition,
             " RETURNING ",
-            job_columns!(""),
+            job_columns!(),
         )
     };
 }
@@ -76,7 +76,7 @@ impl<'s> Edit<'s> {
 
     /// A task of the job that is locked.
     pub(super) async fn task(&mut self, job: &JobId, id: &TaskId) -> Result<Option<TaskRecord>, StoreError> {
-        let query = statement(concat!("SELECT ", task_columns!(""), " FROM tasks WHERE id = $1 AND job_id = $2"));
+        let query = statement(concat!("SELECT ", task_columns!(), " FROM tasks WHERE id = $1 AND job_id = $2"));
         let row = query.bind(id.as_str()).bind(job.as_str()).fetch_optional(&mut self.transaction).await?;
         row.as_ref().map(row::task).transpose()
     }

@@ -142,7 +142,7 @@ impl Edit<'_> {
     async fn quiet_tasks(&mut self, job: &JobId, since: i64) -> Result<Vec<(TaskRecord, SystemTime)>, StoreError> {
         let query = statement(concat!(
             "SELECT ",
-            task_columns!(""),
+            task_columns!(),
             ", seen_at FROM tasks WHERE job_id = $1 AND (seen_at IS NULL OR seen_at <= $2) \
              AND ((status = 'ready' AND ready_at <= $2) OR status = 'running') ORDER BY position"
         ));

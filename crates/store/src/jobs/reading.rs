@@ -59,20 +59,20 @@ pub struct DeadPage {
 }
 
 /// By the primary key.
-pub(super) const JOB: &str = concat!("SELECT ", job_columns!(""), " FROM jobs WHERE id = $1");
+pub(super) const JOB: &str = concat!("SELECT ", job_columns!(), " FROM jobs WHERE id = $1");
 /// By `tasks_by_job`.
 pub(super) const TASKS_OF_JOB: &str =
-    concat!("SELECT ", task_columns!(""), " FROM tasks WHERE job_id = $1 ORDER BY position LIMIT $2");
+    concat!("SELECT ", task_columns!(), " FROM tasks WHERE job_id = $1 ORDER BY position LIMIT $2");
 /// By `jobs_by_tenant`.
 pub(super) const LIST: &str = concat!(
     "SELECT ",
-    job_columns!(""),
+    job_columns!(),
     " FROM jobs WHERE tenant = $1 AND (created_at, id) < ($2, $3) ORDER BY created_at DESC, id DESC LIMIT $4",
 );
 /// By `jobs_by_status`. With a lower bound in time, too, SQLite would take the other index and skip what does not match.
 pub(super) const LIST_OF_STATUS: &str = concat!(
     "SELECT ",
-    job_columns!(""),
+    job_columns!(),
     " FROM jobs WHERE tenant = $1 AND status = $5 AND (created_at, id) < ($2, $3) ",
     "ORDER BY created_at DESC, id DESC LIMIT $4",
 );

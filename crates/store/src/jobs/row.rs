@@ -15,107 +15,21 @@ use super::{
 };
 use crate::StoreError;
 
-/// The columns of a job, as [`job`] reads them; `"jobs."` or whatever the table is called stands before each.
+/// The columns of a job, as [`job`] reads them. A macro, because `concat!` takes nothing else.
 macro_rules! job_columns {
-    ($t:literal) => {
-        concat!(
-            $t,
-            "id, ",
-            $t,
-            "tenant, ",
-            $t,
-            "name, ",
-            $t,
-            "parameters, ",
-            $t,
-            "request_id, ",
-            $t,
-            "traceparent, ",
-            $t,
-            "source_key, ",
-            $t,
-            "source_file_name, ",
-            $t,
-            "source_bytes, ",
-            $t,
-            "source_sha256, ",
-            $t,
-            "idempotency_key, ",
-            $t,
-            "idempotency_fingerprint, ",
-            $t,
-            "status, ",
-            $t,
-            "version, ",
-            $t,
-            "audio_duration, ",
-            $t,
-            "result, ",
-            $t,
-            "error, ",
-            $t,
-            "created_at, ",
-            $t,
-            "started_at, ",
-            $t,
-            "ended_at, ",
-            $t,
-            "expires_at",
-        )
+    () => {
+        "id, tenant, name, parameters, request_id, traceparent, source_key, source_file_name, source_bytes, \
+         source_sha256, idempotency_key, idempotency_fingerprint, status, version, audio_duration, result, \
+         error, created_at, started_at, ended_at, expires_at"
     };
 }
 
 /// The columns of a task, as [`task`] reads them.
 macro_rules! task_columns {
-    ($t:literal) => {
-        concat!(
-            $t,
-            "id, ",
-            $t,
-            "job_id, ",
-            $t,
-            "node, ",
-            $t,
-            "stage, ",
-            $t,
-            "engine_id, ",
-            $t,
-            "channel, ",
-            $t,
-            "depends_on, ",
-            $t,
-            "deadline, ",
-            $t,
-            "max_attempts, ",
-            $t,
-            "status, ",
-            $t,
-            "attempt, ",
-            $t,
-            "failures, ",
-            $t,
-            "crashes, ",
-            $t,
-            "progress, ",
-            $t,
-            "runner, ",
-            $t,
-            "output, ",
-            $t,
-            "error, ",
-            $t,
-            "traceparent, ",
-            $t,
-            "first_attempt, ",
-            $t,
-            "first_ready_at, ",
-            $t,
-            "ready_at, ",
-            $t,
-            "started_at, ",
-            $t,
-            "ended_at",
-        )
+    () => {
+        "id, job_id, node, stage, engine_id, channel, depends_on, deadline, max_attempts, status, attempt, \
+         failures, crashes, progress, runner, output, error, traceparent, first_attempt, first_ready_at, \
+         ready_at, started_at, ended_at"
     };
 }
 

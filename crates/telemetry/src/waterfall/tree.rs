@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::names::key;
 use crate::record::SpanRecord;
-use crate::waterfall::critical::critical_path;
+use crate::waterfall::critical::Step;
 use crate::waterfall::summary::queue_wait;
 
 /// More siblings of one name than this are told in one row.
@@ -49,8 +49,8 @@ struct Tree<'a> {
     children: HashMap<&'a str, Vec<&'a SpanRecord>>,
 }
 
-/// The rows of `spans`, depth first, siblings by start.
-pub(super) fn rows(spans: &[SpanRecord]) -> Vec<Row<'_>> {
+/// The rows of `spans`, whose critical path is `path`, depth first, siblings by start.
+pub(super) fn rows<'a>(spans: &'a [SpanRecord], path: &[Step<'a>]) -> Vec<Row<'a>> {
     let known: HashSet<&str> = spans.iter().map(|span| span.span_id.as_str()).collect();
     let mut children: HashMap<&str, Vec<&SpanRecord>> = HashMap::new();
     let mut roots = Vec::new();
@@ -66,8 +66,7 @@ pub(super) fn rows(spans: &[SpanRecord]) -> Vec<Row<'_>> {
         siblings.sort_by_key(|span| (span.start_unix_nanos, span.end_unix_nanos()));
     }
     let mut open: Vec<&str> = children.keys().copied().filter(|parent| !known.contains(parent)).collect();
-    let critical =
-        critical_path(spans).iter().filter(|step| !step.is_wait).map(|step| step.span.span_id.as_str()).collect();
+    let critical = path.iter().filter(|step| !step.is_wait).map(|step| step.span.span_id.as_str()).collect();
     let tree = Tree { critical, children };
     let first_start = |parent: &str| tree.children[parent][0].start_unix_nanos;
     open.sort_by_key(|parent| (first_start(parent), *parent));
