@@ -53,6 +53,8 @@ pub struct Metrics {
     pub sessions_moved: Counter,
     /// Sessions whose clients came back.
     pub sessions_resumed: Counter,
+    /// Live sessions whose clients are gone and may come back.
+    pub sessions_awaited: Gauge,
     /// From the loss of a session's worker, or its word that it goes down, to the next one.
     pub session_move: Seconds,
     /// From request to reserved worker.
@@ -118,6 +120,7 @@ impl Metrics {
             sessions_open: Gauge::default(),
             sessions_moved: Counter::default(),
             sessions_resumed: Counter::default(),
+            sessions_awaited: Gauge::default(),
             session_move: Seconds::doubling(1e-3, 16),
             allocation: Seconds::doubling(1e-6, 22),
             lag: Seconds::doubling(0.005, 12),
@@ -175,6 +178,11 @@ impl Metrics {
         seconds(metric::DECODER_WAIT, "Time waited for a decoder stream", &self.decoder.wait);
         let mut gauge = |name: &str, help: &str, metric: &Gauge| registry.register(name, help, metric.clone());
         gauge(metric::SESSIONS_OPEN, "Live sessions", &self.sessions_open);
+        gauge(
+            metric::SESSIONS_AWAITED,
+            "Live sessions that wait for their clients to come back",
+            &self.sessions_awaited,
+        );
         gauge(metric::CONNECTIONS_OPEN, "Open TCP connections", &self.connections_open);
         gauge(metric::DECODER_IN_USE, "Decoder streams in use", &self.decoder.in_use);
         gauge(metric::DECODER_LIMIT, "Decoder streams there are", &self.decoder.limit);

@@ -234,6 +234,8 @@ pub mod metric {
     pub const SESSIONS_MOVED: &str = "sessions_moved";
     /// Sessions whose clients came back.
     pub const SESSIONS_RESUMED: &str = "sessions_resumed";
+    /// Sessions that wait for their clients to come back.
+    pub const SESSIONS_AWAITED: &str = "sessions_awaiting_client";
     /// From the loss of a worker, or its word that it goes down, to the next one.
     pub const SESSION_MOVE: &str = "session_move";
     /// From request to reserved worker.

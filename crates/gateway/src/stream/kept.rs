@@ -4,11 +4,16 @@ use std::time::{Duration, SystemTime};
 
 use dalston_protocol::{
     ApiError, ErrorCode, RequestId, SessionId,
-    realtime::{ConfigUpdate, ServerMessage, SessionConfig, SessionInfo, TranscriptFinal},
+    realtime::{ConfigUpdate, Resume, ServerMessage, SessionConfig, SessionInfo, TranscriptFinal},
 };
-use dalston_session_router::{Taken, link::Progress};
+use dalston_session_router::{Look, Taken, link::Progress};
 use dalston_telemetry::TraceContext;
 use serde::{Deserialize, Serialize};
+
+/// Seconds of audio that may have been acknowledged in a second, when a client sends a file as fast as it is heard.
+const FASTEST: u64 = 60;
+/// Finals that a store may have lost.
+const MOST_UNWRITTEN: u64 = 1_000;
 
 /// What never changes.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -48,6 +53,44 @@ pub(super) struct Standing {
     pub(super) ending: Option<Ending>,
 }
 
+impl Standing {
+    /// Checks what a client says it has had of a session that began so. It may have had more than is written here,
+    /// when the store has lost the newest: then it goes on there, with a gap.
+    ///
+    /// # Errors
+    /// Names the parameter that cannot be right.
+    pub(super) fn could_have_told(&self, begun: &Begun, wish: &Resume) -> Result<(), ApiError> {
+        let Resume { received, last_final, .. } = wish;
+        let rate = begun.config.bytes_per_second() as u64;
+        let unwritten = FASTEST * (1 + self.at.elapsed().unwrap_or_default().as_secs());
+        if *received > self.received.saturating_add(rate.saturating_mul(unwritten)) {
+            let message = format!(
+                "received={received} is more than the {} bytes of audio that came; give the bytes of the last audio.ack",
+                self.received
+            );
+            return Err(ApiError::param("received", message));
+        }
+        if !received.is_multiple_of(rate) {
+            let message = format!("received={received} was never acknowledged; give the bytes of the last audio.ack");
+            return Err(ApiError::param("received", message));
+        }
+        let most = self.progress.utterances().saturating_add(MOST_UNWRITTEN);
+        if let Some(last) = last_final.as_deref().filter(|last| number_of(last).is_none_or(|number| number > most)) {
+            let message = format!(
+                "last_final={last} is far beyond utt_{}, the last that was said; give the utterance_id of the last final",
+                self.progress.utterances()
+            );
+            return Err(ApiError::param("last_final", message));
+        }
+        Ok(())
+    }
+}
+
+/// The number of an utterance.
+pub(super) fn number_of(utterance: &str) -> Option<u64> {
+    utterance.strip_prefix("utt_")?.parse().ok()
+}
+
 /// How it ended.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Ending {
@@ -71,6 +114,14 @@ pub(super) struct Kept {
     pub(super) finals_text: Vec<String>,
 }
 
+/// What is seen of a session that nobody has taken over.
+///
+/// # Errors
+/// It was written by a version that says it in another way.
+pub(super) fn seen(look: &Look) -> serde_json::Result<(Begun, Standing)> {
+    Ok((serde_json::from_str(&look.begun)?, serde_json::from_str(&look.state)?))
+}
+
 impl Kept {
     /// # Errors
     /// It was written by a version that says it in another way.
@@ -89,29 +140,14 @@ impl Kept {
 
     /// Where the client has to go on with its audio, in seconds: not before what was acknowledged to it, for it has
     /// that no longer.
-    ///
-    /// # Errors
-    /// Names the parameter, when that is nothing that was acknowledged.
-    pub(super) fn goes_on_at(&self, received: u64) -> Result<u64, ApiError> {
-        let rate = self.bytes_per_second();
-        if received > self.standing.received {
-            let message = format!(
-                "received={received} is more than the {} bytes of audio that came; give the bytes of the last audio.ack",
-                self.standing.received
-            );
-            return Err(ApiError::param("received", message));
-        }
-        if !received.is_multiple_of(rate) {
-            let message = format!("received={received} was never acknowledged; give the bytes of the last audio.ack");
-            return Err(ApiError::param("received", message));
-        }
-        Ok(self.standing.progress.from().max(received / rate))
+    pub(super) fn goes_on_at(&self, received: u64) -> u64 {
+        self.standing.progress.from().max(received / self.bytes_per_second())
     }
 
     /// How much audio is lost between what was answered and second `from`, when the store has forgotten more than the
     /// client.
     pub(super) fn missing(&self, from: u64) -> Duration {
-        Duration::from_secs(from).saturating_sub(self.standing.progress.settled())
+        self.standing.progress.unanswered_before(from)
     }
 
     /// The finals that the client has not had. What it says of the last one is exact; without that, some may come to
@@ -200,15 +236,30 @@ mod tests {
     #[test]
     fn audio_goes_on_where_it_is_not_answered_and_never_before_an_acknowledgement() {
         let kept = kept();
-        assert_eq!(kept.goes_on_at(0), Ok(12));
-        assert_eq!(kept.goes_on_at(12 * 32_000), Ok(12));
+        assert_eq!(kept.goes_on_at(0), 12);
+        assert_eq!(kept.goes_on_at(12 * 32_000), 12);
         assert_eq!(kept.missing(12), Duration::ZERO);
-        assert_eq!(kept.goes_on_at(17 * 32_000), Ok(17), "the store has forgotten what it had acknowledged");
+        assert_eq!(kept.goes_on_at(17 * 32_000), 17, "the store has forgotten what it had acknowledged");
         assert_eq!(kept.missing(17), Duration::from_secs(3));
-        for wrong in [12 * 32_000 + 1, 21 * 32_000, u64::MAX] {
-            let error = kept.goes_on_at(wrong).unwrap_err();
-            assert_eq!(error.param.as_deref(), Some("received"));
-            assert!(error.message.contains(&wrong.to_string()), "{}", error.message);
+    }
+
+    #[test]
+    fn a_client_may_have_been_told_more_than_is_written_but_not_anything() {
+        let kept = kept();
+        let token = "ses_a.0123456789012345678901234567890123456789012".parse().unwrap();
+        let wish = Resume { token, received: 0, last_final: None };
+        let told = |received, last: &str| {
+            let wish = Resume { received, last_final: Some(last.to_owned()), ..wish.clone() };
+            kept.standing.could_have_told(&kept.begun, &wish).map_err(|error| error.param.unwrap_or_default())
+        };
+        for (seconds, last) in [(0, "utt_0"), (12, "utt_4"), (21, "utt_5"), (80, "utt_1004")] {
+            assert_eq!(told(seconds * 32_000, last), Ok(()), "{seconds} {last}");
+        }
+        for wrong in [12 * 32_000 + 1, 200 * 32_000, u64::MAX / 32_000 * 32_000, u64::MAX] {
+            assert_eq!(told(wrong, "utt_4"), Err("received".to_owned()), "{wrong}");
+        }
+        for wrong in [1_005, u64::MAX - 1, u64::MAX] {
+            assert_eq!(told(0, &format!("utt_{wrong}")), Err("last_final".to_owned()), "{wrong}");
         }
     }
 

@@ -4,15 +4,15 @@ use std::time::{Duration, SystemTime};
 
 use dalston_protocol::{
     ApiError, ErrorCode,
-    realtime::{Resume, ResumeToken, Resumed, ServerMessage},
+    realtime::{Resume, Resumed, ServerMessage},
 };
-use dalston_session_router::{Allocated, Claim, SessionRequest, link::Continuation};
+use dalston_session_router::{Allocated, Claim, SessionRequest, Unavailable, link::Continuation};
 use dalston_telemetry::{Label, TraceContext, key, names::event};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{Instrument, info, warn};
 
 use super::{
-    kept::Kept,
+    kept::{self, Kept, number_of},
     pump::{Journey, Keeping, Served, pinned, warning, whole},
     record::Record,
     resumption::{Holding, hash},
@@ -34,17 +34,17 @@ pub(super) struct Return {
     pub(super) notice: Option<Box<ServerMessage>>,
 }
 
-/// Takes the session over. It is the caller's from now on, whatever becomes of it: if there is no slot for it now,
-/// the client can come back once more.
+/// Takes the session over, if what the client says of it can be right. It is the caller's from then on, whatever becomes
+/// of it: if there is no slot for it now, the client can come back once more.
 ///
 /// # Errors
 /// There is no such session, or nothing free for it; or a parameter that cannot be right.
 pub(super) async fn resume(app: &App, record: &mut Record, back: Return) -> Result<Begun, ApiError> {
     let Return { caller, wish, notice } = back;
+    let (kept, holding) = take(app, record, &wish, &caller).await?;
     let Resume { token, received, last_final } = wish;
-    let (kept, holding) = take(app, record, &token, &caller).await?;
     let session = holding.session.clone();
-    let from = kept.goes_on_at(received)?;
+    let from = kept.goes_on_at(received);
     let missing = kept.missing(from);
     let lasted = kept.begun.lasted();
     let info = kept.info().ok_or_else(gone)?;
@@ -82,13 +82,16 @@ pub(super) async fn resume(app: &App, record: &mut Record, back: Return) -> Resu
         resumed: Some(Resumed { bytes: from * rate, finals: missed.len() }),
     };
     let mut told = vec![begin];
-    told.extend(missed.into_iter().map(ServerMessage::Final));
+    told.extend(missed.iter().cloned().map(ServerMessage::Final));
     if let Some(ending) = ending {
         told.extend(last_words);
         return Ok(Begun::Over { told, ending, keeping: Box::new(keeping) });
     }
     if !missing.is_zero() {
-        let message = format!("{:.1} s of audio before {from} s were acknowledged and lost", missing.as_secs_f64());
+        let message = format!(
+            "{:.1} s of audio before {from} s have no answer and are not heard again: received says they were acknowledged",
+            missing.as_secs_f64()
+        );
         told.push(*warning("audio_gap", message));
     }
     let offer = pinned(&request, &standing.progress, &standing.settings);
@@ -100,33 +103,38 @@ pub(super) async fn resume(app: &App, record: &mut Record, back: Return) -> Resu
     app.metrics.sessions_resumed.inc();
     note(record, &found, epoch - 1, told.len() - 1, behind);
     let Allocated { channel, lease, worker_id, .. } = found;
-    let journey = Journey::new(app, request, parent, worker_id).resumed(standing, from, lasted);
+    let journey = Journey::new(app, request, parent, worker_id).tells(missed.iter(), standing.received);
+    let journey = journey.resumed(standing, from, lasted);
     let (journey, keeping) = (Some(Box::new(journey)), Some(Box::new(keeping)));
     Ok(Begun::Served { served: Box::new(Served { channel, notice, journey, keeping, told, lasted }), lease, seat })
 }
 
-/// From whoever has it.
-async fn take(
-    app: &App,
-    record: &mut Record,
-    token: &ResumeToken,
-    caller: &Principal,
-) -> Result<(Kept, Holding), ApiError> {
+/// From whoever has it, who is not disturbed by what cannot be right.
+async fn take(app: &App, record: &mut Record, wish: &Resume, caller: &Principal) -> Result<(Kept, Holding), ApiError> {
     let resumption = &app.resumption;
+    let token = &wish.token;
     let claim = Claim { session: token.session_id().clone(), secret: hash(token), tenant: caller.tenant() };
-    let taking = record.span.around(resumption.store.take(&claim, resumption.kept_for()));
-    let taken = taking.await.map_err(|unavailable| {
-        warn!(%unavailable, "a session could not be taken over");
-        ApiError::new(ErrorCode::Unavailable, "sessions cannot be resumed just now; try again").retry_after(1.0)
-    })?;
-    let taken = taken.ok_or_else(gone)?;
+    let taking = async {
+        let look = resumption.store.look(&claim).await.map_err(|error| not_now(&error))?.ok_or_else(gone)?;
+        let (begun, standing) = kept::seen(&look).map_err(|error| of_another_version(&error))?;
+        standing.could_have_told(&begun, wish)?;
+        resumption.store.take(&claim, resumption.kept_for()).await.map_err(|error| not_now(&error))?.ok_or_else(gone)
+    };
+    let taken = record.span.around(taking).await?;
     record.session_id = claim.session.clone();
     let holding = resumption.hold(&claim.session, taken.epoch);
-    let kept = Kept::read(taken).map_err(|error| {
-        warn!(%error, "a session was kept in a way that this version does not know");
-        gone()
-    })?;
+    let kept = Kept::read(taken).map_err(|error| of_another_version(&error))?;
     Ok((kept, holding))
+}
+
+fn not_now(unavailable: &Unavailable) -> ApiError {
+    warn!(%unavailable, "a session could not be taken over");
+    ApiError::new(ErrorCode::Unavailable, "sessions cannot be resumed just now; try again").retry_after(1.0)
+}
+
+fn of_another_version(error: &serde_json::Error) -> ApiError {
+    warn!(%error, "a session was kept in a way that this version does not know");
+    gone()
 }
 
 /// A seat of its key and a slot of a worker, for which the connection before may still have to let go of its own.
@@ -178,8 +186,4 @@ fn note(record: &Record, found: &Allocated, times: u64, finals: usize, behind: f
 fn gone() -> ApiError {
     let message = "there is no session to resume with this token: it has ended, or waited too long; begin a new one";
     ApiError { param: Some("resume".into()), ..ApiError::new(ErrorCode::SessionGone, message) }
-}
-
-fn number_of(utterance: &str) -> Option<u64> {
-    utterance.strip_prefix("utt_")?.parse().ok()
 }

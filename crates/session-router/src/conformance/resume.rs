@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use dalston_protocol::SessionId;
 use futures_util::future::{BoxFuture, join_all};
 
-use crate::{Claim, MOST_FINALS_BYTES, ResumeStore, Save, Saved, SecretHash, Taken, Whole};
+use crate::{Claim, Look, MOST_FINALS_BYTES, ResumeStore, Save, Saved, SecretHash, Taken, Whole};
 
 /// An empty store and a way to let time pass for it.
 pub struct Subject {
@@ -25,6 +25,7 @@ macro_rules! resume_conformance {
             what_was_saved_is_taken
             who_was_taken_over_is_told_so_and_writes_nothing
             of_many_that_take_it_at_once_the_last_one_has_it
+            a_look_changes_nothing
             a_wrong_secret_a_strange_tenant_and_no_session_are_answered_alike
             what_is_not_saved_again_expires
             a_save_without_a_change_keeps_it_and_its_state
@@ -125,6 +126,25 @@ pub async fn of_many_that_take_it_at_once_the_last_one_has_it(subject: Subject) 
         let expected = if epoch == 9 { Saved::Kept } else { Saved::TakenOver };
         assert_eq!(subject.save(Save { epoch, ..next(&session, 0, &[], subject.ttl) }).await, expected);
     }
+}
+
+/// Whoever has the session still has it, and for no longer.
+pub async fn a_look_changes_nothing(subject: Subject) {
+    let session = subject.begun().await;
+    let look = async |claim: &Claim| subject.store.look(claim).await.expect("the store answers");
+    let expected = Look { begun: "begun".into(), state: "state 0".into() };
+    assert_eq!(look(&claim(&session)).await, Some(expected.clone()));
+    assert_eq!(look(&Claim { tenant: "other".into(), ..claim(&session) }).await, None);
+    assert_eq!(look(&Claim { secret: SecretHash([8; 32]), ..claim(&session) }).await, None);
+    let save = Save { state: Some("state 1".into()), ..next(&session, 0, &["a"], subject.ttl) };
+    assert_eq!(subject.save(save).await, Saved::Kept, "nobody took it");
+    (subject.pass)(subject.ttl / 2).await;
+    assert_eq!(look(&claim(&session)).await, Some(Look { state: "state 1".into(), ..expected }));
+    (subject.pass)(subject.ttl * 7 / 10).await;
+    assert_eq!(look(&claim(&session)).await, None);
+    let session = subject.begun().await;
+    subject.forget(&session, 1).await;
+    assert_eq!(look(&claim(&session)).await, None);
 }
 
 /// And whoever has the session keeps it.

@@ -101,6 +101,11 @@ impl Progress {
         self.utterances = self.utterances.max(utterance);
     }
 
+    /// The highest number of an utterance that had a final.
+    pub fn utterances(&self) -> u64 {
+        self.utterances
+    }
+
     /// Counts what the worker says. `false`: the client has heard it before, from the last worker.
     pub fn counts(&mut self, said: &FromWorker) -> bool {
         match said {
@@ -168,6 +173,11 @@ impl Progress {
     /// The second from which on the audio would have to be heard again.
     pub fn from(&self) -> u64 {
         self.settled().as_secs().saturating_sub(WARM_UP)
+    }
+
+    /// Audio before this second that is not answered for: lost, where nobody has it any more.
+    pub fn unanswered_before(&self, second: u64) -> Duration {
+        Duration::from_secs(second).saturating_sub(self.settled())
     }
 
     /// How often the session has moved.

@@ -1,17 +1,13 @@
 //! The store of one process: a map behind a lock.
 
-use std::{
-    collections::{HashMap, VecDeque},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use dalston_protocol::SessionId;
 use futures_util::{FutureExt, future::BoxFuture};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::{Claim, MOST_FINALS_BYTES, ResumeStore, Save, Saved, SecretHash, Taken, Whole};
+use super::{Claim, KeptFinals, Look, ResumeStore, Save, Saved, SecretHash, Taken, Whole};
 use crate::Unavailable;
 
 /// Sessions at once, those that ended a moment ago among them. Beyond it the next ones cannot be resumed.
@@ -47,9 +43,7 @@ struct Session {
     tenant: Arc<str>,
     begun: String,
     state: String,
-    dropped: u64,
-    bytes: usize,
-    finals: VecDeque<String>,
+    finals: KeptFinals,
 }
 
 impl Default for InProcessResumeStore {
@@ -85,7 +79,7 @@ impl InProcessResumeStore {
         session.until = now + ttl;
         if let Some(session) = &mut session.session {
             session.state = state.unwrap_or_else(|| std::mem::take(&mut session.state));
-            session.append(finals);
+            finals.into_iter().for_each(|said| session.finals.push(said));
         }
         Saved::Kept
     }
@@ -93,20 +87,23 @@ impl InProcessResumeStore {
     fn take_now(&self, claim: &Claim, ttl: Duration) -> Option<Taken> {
         let now = Instant::now();
         let mut kept = self.state.lock();
-        let held = kept.sessions.get_mut(&claim.session).filter(|held| held.until > now)?;
-        let session = held.session.as_ref()?;
-        if session.secret != claim.secret || session.tenant != claim.tenant {
-            return None;
-        }
-        held.epoch += 1;
-        held.until = now + ttl;
-        Some(Taken {
-            epoch: held.epoch,
+        let held = kept.sessions.get_mut(&claim.session)?;
+        let session = held.claimed(claim, now)?;
+        let taken = Taken {
+            epoch: held.epoch + 1,
             begun: session.begun.clone(),
             state: session.state.clone(),
-            dropped: session.dropped,
-            finals: session.finals.iter().cloned().collect(),
-        })
+            dropped: session.finals.dropped(),
+            finals: session.finals.skip(0),
+        };
+        (held.epoch, held.until) = (taken.epoch, now + ttl);
+        Some(taken)
+    }
+
+    fn look_now(&self, claim: &Claim) -> Option<Look> {
+        let kept = self.state.lock();
+        let Session { begun, state, .. } = kept.sessions.get(&claim.session)?.claimed(claim, Instant::now())?;
+        Some(Look { begun: begun.clone(), state: state.clone() })
     }
 
     fn forget_now(&self, session: &SessionId, epoch: u64, ttl: Duration) {
@@ -126,24 +123,21 @@ impl State {
 }
 
 impl Kept {
+    /// The session, for who may have it.
+    fn claimed(&self, claim: &Claim, now: Instant) -> Option<&Session> {
+        let session = self.session.as_deref().filter(|_| self.until > now)?;
+        (session.secret == claim.secret && session.tenant == claim.tenant).then_some(session)
+    }
+
     fn finals_so_far(&self) -> Option<u64> {
-        self.session.as_ref().map(|session| session.dropped + session.finals.len() as u64)
+        self.session.as_ref().map(|session| session.finals.count())
     }
 }
 
 impl Session {
     fn new(whole: Whole, dropped: u64) -> Self {
         let Whole { secret, tenant, begun } = whole;
-        Self { secret, tenant, begun, state: String::new(), dropped, bytes: 0, finals: VecDeque::new() }
-    }
-
-    fn append(&mut self, finals: Vec<String>) {
-        self.bytes += finals.iter().map(String::len).sum::<usize>();
-        self.finals.extend(finals);
-        while self.bytes > MOST_FINALS_BYTES && self.finals.len() > 1 {
-            self.bytes -= self.finals.pop_front().as_ref().map_or(0, String::len);
-            self.dropped += 1;
-        }
+        Self { secret, tenant, begun, state: String::new(), finals: KeptFinals::after(dropped) }
     }
 }
 
@@ -154,6 +148,10 @@ impl ResumeStore for InProcessResumeStore {
 
     fn save(&self, save: Save) -> BoxFuture<'_, Result<Saved, Unavailable>> {
         async move { Ok(self.save_now(save)) }.boxed()
+    }
+
+    fn look<'a>(&'a self, claim: &'a Claim) -> BoxFuture<'a, Result<Option<Look>, Unavailable>> {
+        async move { Ok(self.look_now(claim)) }.boxed()
     }
 
     fn take<'a>(&'a self, claim: &'a Claim, ttl: Duration) -> BoxFuture<'a, Result<Option<Taken>, Unavailable>> {

@@ -7,6 +7,7 @@
 //! A session costs the same however long it lasts: finals are appended, never written again, and beyond
 //! [`MOST_FINALS_BYTES`] its oldest ones go.
 
+mod finals;
 mod in_process;
 mod redis;
 
@@ -18,6 +19,7 @@ use subtle::ConstantTimeEq;
 
 use crate::Unavailable;
 
+pub use finals::KeptFinals;
 pub use in_process::InProcessResumeStore;
 pub use redis::RedisResumeStore;
 
@@ -36,6 +38,10 @@ pub trait ResumeStore: fmt::Debug + Send + Sync + 'static {
 
     /// Writes down how far a session has come, and keeps it for `ttl` from now on.
     fn save(&self, save: Save) -> BoxFuture<'_, Result<Saved, Unavailable>>;
+
+    /// What a session looks like to who may take it, and stays with whoever has it: for what a client says to be
+    /// checked before it costs anybody their session. `None` as in [`take`](Self::take).
+    fn look<'a>(&'a self, claim: &'a Claim) -> BoxFuture<'a, Result<Option<Look>, Unavailable>>;
 
     /// Takes a session over, from whoever has it: its epoch goes up, and it is kept for `ttl` from now on. `None`
     /// when there is no such session, the secret is another one, or it is another tenant's: nobody learns which.
@@ -119,6 +125,15 @@ pub struct Taken {
     pub dropped: u64,
     /// The others, in order.
     pub finals: Vec<String>,
+}
+
+/// A session as it stands, without its finals.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Look {
+    /// How it began.
+    pub begun: String,
+    /// The last state.
+    pub state: String,
 }
 
 /// The hash of a secret. The secret itself is kept by the client alone.

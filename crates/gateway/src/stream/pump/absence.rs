@@ -9,13 +9,34 @@ use std::{
 };
 
 use dalston_protocol::{ApiError, CloseCode, ErrorCode, realtime::ServerMessage};
-use dalston_telemetry::{Span, key, names::event};
+use dalston_telemetry::{Metrics, Span, key, names::event};
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tracing::info;
 
 use super::{Pump, keeping::Step, moving::warning};
 use crate::stream::verdict::Verdict;
+
+/// That the client is gone and may come back.
+pub(super) struct Absence<'a> {
+    /// How the session ends if it does not.
+    otherwise: Verdict,
+    is_noted: bool,
+    metrics: &'a Metrics,
+}
+
+impl<'a> Absence<'a> {
+    fn new(otherwise: Verdict, metrics: &'a Metrics) -> Self {
+        metrics.sessions_awaited.inc();
+        Self { otherwise, is_noted: false, metrics }
+    }
+}
+
+impl Drop for Absence<'_> {
+    fn drop(&mut self) {
+        self.metrics.sessions_awaited.dec();
+    }
+}
 
 impl Pump<'_> {
     /// Whether a client that is gone now is waited for.
@@ -35,7 +56,7 @@ impl Pump<'_> {
         }
         let window = self.keeping.as_ref().map_or(Duration::ZERO, |keeping| keeping.window());
         self.clock.expect_client(window, now);
-        self.absent = Some(otherwise);
+        self.absent = Some(Absence::new(otherwise, self.metrics));
         if let Some(journey) = &self.journey {
             info!(
                 request_id = %journey.request.request_id, session_id = %journey.request.session_id,
@@ -51,18 +72,27 @@ impl Pump<'_> {
 
     /// What waits for the client goes out before the close frame, and nothing after it: that is told where it goes on.
     ///
-    /// Half of the time that is left is for the client to go on elsewhere, the other half to answer for what it said.
+    /// Half of the time that is left is for the client to go on elsewhere while its worker is still at it, the other half
+    /// to part from that. What is written down stays, for a client that comes later.
     pub(super) fn send_away(&mut self, within: Duration, now: Instant) {
         self.close_with(CloseCode::Restart.as_u16(), "the server is going down; resume the session");
         self.await_client(Verdict::sent_away(), now);
         self.clock.expect_client(within / 2, now);
+        self.keeping.iter_mut().for_each(|keeping| keeping.stays());
     }
 
     /// The client did not come back.
     pub(super) fn give_up_client(&mut self, now: Instant) {
-        let Some(otherwise) = self.absent.take() else { return };
-        self.decide(otherwise);
-        self.forget();
+        let Some(absent) = self.absent.take() else { return };
+        self.decide(absent.otherwise);
+        if let (Some(keeping), Some(journey)) = (&mut self.keeping, &mut self.journey) {
+            // Without what the worker says from now on: it ends in the middle of an utterance.
+            journey.standing().into_iter().for_each(|standing| keeping.stands(standing));
+        }
+        if let Some(keeping) = self.keeping.take() {
+            // It bounds its waits by itself.
+            tokio::spawn(keeping.give_up());
+        }
         self.socket = None;
         self.hang_up(now);
     }
@@ -109,9 +139,8 @@ impl Pump<'_> {
     }
 
     fn cannot_be_kept(&mut self, now: Instant) {
-        let held = self.keeping.as_mut().and_then(|keeping| keeping.let_go());
+        self.tell_what_is_held(now);
         self.keeping = None;
-        held.into_iter().for_each(|event| self.event(event, now));
         let message = "there are too many sessions that can be resumed; this one ends with its connection";
         self.notify(warning("not_resumable", message.into()));
         if self.absent.is_some() {
@@ -134,11 +163,9 @@ impl Pump<'_> {
 
     /// Notes on the connection's span that the client is gone and awaited.
     pub(super) fn note_absence(&mut self, span: &Span) {
-        if let Some(absent) = self.absent
-            && !self.absence_noted
-        {
-            self.absence_noted = true;
-            span.event(event::CLIENT_AWAITED, [(key::ERROR_TYPE, absent.cause.into())]);
+        if let Some(absent) = self.absent.as_mut().filter(|absent| !absent.is_noted) {
+            absent.is_noted = true;
+            span.event(event::CLIENT_AWAITED, [(key::ERROR_TYPE, absent.otherwise.cause.into())]);
         }
     }
 }

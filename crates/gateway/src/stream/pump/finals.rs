@@ -1,16 +1,11 @@
 //! All finals of a session, as they are written down.
 
-use std::collections::VecDeque;
+use dalston_session_router::KeptFinals;
 
-use dalston_session_router::MOST_FINALS_BYTES;
-
-/// As many as the store keeps, so that one that forgets can be told them again. When there are more, the oldest go.
+/// As many as the store keeps, so that one that forgets can be told them again.
 #[derive(Debug, Default)]
 pub(super) struct Finals {
-    texts: VecDeque<String>,
-    bytes: usize,
-    /// Oldest ones that had to go.
-    dropped: u64,
+    kept: KeptFinals,
     /// How many the store has, those that had to go among them.
     saved: u64,
 }
@@ -18,22 +13,18 @@ pub(super) struct Finals {
 impl Finals {
     /// As the store has them.
     pub(super) fn written(dropped: u64, texts: Vec<String>) -> Self {
-        let (bytes, saved) = (texts.iter().map(String::len).sum(), dropped + texts.len() as u64);
-        Self { texts: texts.into(), bytes, dropped, saved }
+        let mut kept = KeptFinals::after(dropped);
+        texts.into_iter().for_each(|text| kept.push(text));
+        Self { saved: kept.count(), kept }
     }
 
     pub(super) fn push(&mut self, text: String) {
-        self.bytes += text.len();
-        self.texts.push_back(text);
-        while self.bytes > MOST_FINALS_BYTES && self.texts.len() > 1 {
-            self.bytes -= self.texts.pop_front().map_or(0, |text| text.len());
-            self.dropped += 1;
-        }
+        self.kept.push(text);
     }
 
     /// How many there were.
     pub(super) fn count(&self) -> u64 {
-        self.dropped + self.texts.len() as u64
+        self.kept.count()
     }
 
     /// The store has so many.
@@ -47,23 +38,24 @@ impl Finals {
 
     /// Whether what is here follows what the store has.
     pub(super) fn follows(&self) -> bool {
-        self.saved >= self.dropped
+        self.saved >= self.kept.dropped()
     }
 
     /// How many are not here any more, and the others.
     pub(super) fn all(&self) -> (u64, Vec<String>) {
-        (self.dropped, self.texts.iter().cloned().collect())
+        (self.kept.dropped(), self.kept.skip(0))
     }
 
     /// How many the store has, and the others.
     pub(super) fn unsaved(&self) -> (u64, Vec<String>) {
-        let there = self.saved.saturating_sub(self.dropped) as usize;
-        (self.saved, self.texts.iter().skip(there).cloned().collect())
+        (self.saved, self.kept.skip(self.saved.saturating_sub(self.kept.dropped()) as usize))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use dalston_session_router::MOST_FINALS_BYTES;
+
     use super::*;
 
     #[test]

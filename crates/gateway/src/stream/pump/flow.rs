@@ -223,6 +223,7 @@ impl Pump<'_> {
         }
         match ClientMessage::parse(text)? {
             ClientMessage::Keepalive => {}
+            message if self.journey.as_mut().is_some_and(|journey| journey.has_answered(&message)) => {}
             message => {
                 self.ended = matches!(message, ClientMessage::End);
                 match &mut self.journey {

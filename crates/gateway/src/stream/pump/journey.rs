@@ -8,7 +8,7 @@ use std::{
 
 use dalston_protocol::{
     ApiError, ErrorCode, WorkerId,
-    realtime::{ClientMessage, ConfigUpdate, FinalCause, ServerMessage, SessionConfig},
+    realtime::{ClientMessage, ConfigUpdate, FinalCause, ServerMessage, SessionConfig, TranscriptFinal},
 };
 use dalston_session_router::{
     Allocated, SessionRequest,
@@ -55,6 +55,15 @@ pub(in crate::stream) struct Journey {
     settled_at_loss: Duration,
     /// Moves before it came to this gateway.
     moved_before: u32,
+    answered: Answered,
+}
+
+/// Flushes that were answered while the client was gone. It did not know that when it sent them again.
+#[derive(Debug, Default)]
+struct Answered {
+    ids: Vec<String>,
+    /// Bytes of audio that had come by then: what comes later is asked anew.
+    until: u64,
 }
 
 /// A look for another worker.
@@ -92,6 +101,7 @@ impl Journey {
             losses: 0,
             settled_at_loss: Duration::ZERO,
             moved_before: 0,
+            answered: Answered::default(),
             request,
         }
     }
@@ -112,14 +122,36 @@ impl Journey {
         }
     }
 
+    /// These finals come to a client that did not know of them.
+    pub(in crate::stream) fn tells<'a>(
+        mut self,
+        missed: impl Iterator<Item = &'a TranscriptFinal>,
+        received: u64,
+    ) -> Self {
+        let flushes = missed.filter(|said| said.cause == FinalCause::Flush);
+        self.answered = Answered { ids: flushes.filter_map(|said| said.id.clone()).collect(), until: received };
+        self
+    }
+
+    /// Whether this message of the client's has its answer. Then it has no second one.
+    pub(super) fn has_answered(&mut self, message: &ClientMessage) -> bool {
+        let Answered { ids, until } = &mut self.answered;
+        let ClientMessage::Flush { id: Some(id) } = message else { return false };
+        if self.ring.received() > *until {
+            ids.clear();
+        }
+        let Some(found) = ids.iter().position(|answered| answered == id) else { return false };
+        ids.remove(found);
+        true
+    }
+
     /// Where the session stands, to be written down. `None` while another worker is looked for: what it is offered
     /// must stay.
     pub(super) fn standing(&mut self) -> Option<Standing> {
         if self.search.is_some() {
             return None;
         }
-        let Self { ring, settings, progress, .. } = self;
-        ring.forget_before(progress.from(), |message| settings.fold(message));
+        self.forget_before(self.progress.from());
         let (settings, received) = (self.settings.0.clone(), self.ring.received());
         Some(Standing {
             progress: self.progress.without_finals(),
@@ -164,10 +196,15 @@ impl Journey {
             }
         }
         if matches!(said, FromWorker::Settled(_)) {
-            let Self { ring, settings, progress, .. } = self;
-            ring.forget_before(progress.from(), |message| settings.fold(message));
+            self.forget_before(self.progress.from());
         }
         true
+    }
+
+    /// No worker will hear what stands before this second; what the client changed there is noted.
+    fn forget_before(&mut self, second: u64) {
+        let Self { ring, settings, .. } = self;
+        ring.forget_before(second, |message| settings.fold(message));
     }
 
     /// Whether the client is not to be read: the worker has no room, or the ring has none while no worker keeps up with it.
@@ -197,14 +234,13 @@ impl Journey {
         let (wanted, kept) = (self.progress.from(), self.ring.first_second());
         if let Some(search) = &mut self.search {
             search.from = wanted.max(kept);
-            search.missing = Duration::from_secs(kept).saturating_sub(self.progress.settled());
+            search.missing = self.progress.unanswered_before(kept);
         }
     }
 
     fn ask(&mut self, is_dead: bool) -> Step {
         let from = self.progress.from().max(self.ring.first_second());
-        let Self { ring, settings, .. } = self;
-        ring.forget_before(from, |message| settings.fold(message));
+        self.forget_before(from);
         let request = pinned(&self.request, &self.progress, &self.settings.0);
         let replayed = Duration::try_from_secs_f64(self.ring.seconds()).unwrap_or_default();
         let continues = self.progress.continuation(from, replayed, self.began.elapsed());

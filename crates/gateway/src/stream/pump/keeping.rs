@@ -35,6 +35,8 @@ use crate::stream::{
 const EVERY: Duration = Duration::from_secs(1);
 /// For a final to be written down before it is told.
 const PATIENCE: Duration = Duration::from_millis(500);
+/// Whoever lost a session that was taken over may find out as late as this that it is over.
+const TAKEN_IS_TOLD: Duration = Duration::from_secs(600);
 /// For the last save of a session.
 const LAST: Duration = Duration::from_secs(1);
 
@@ -53,6 +55,8 @@ pub(in crate::stream) struct Keeping {
     /// The last that is known of it.
     standing: Option<Standing>,
     ending: Ending,
+    /// The gateway goes down: another one may go on with it later.
+    stays: bool,
 }
 
 struct Calls {
@@ -112,6 +116,7 @@ impl Keeping {
             acknowledged: 0,
             standing: None,
             ending: Ending::default(),
+            stays: false,
         }
     }
 
@@ -188,6 +193,11 @@ impl Keeping {
     /// The session has no worker any more.
     pub(super) fn stands(&mut self, standing: Standing) {
         self.standing = Some(standing);
+    }
+
+    /// Its client may come back to another gateway when this one has given it up.
+    pub(super) fn stays(&mut self) {
+        self.stays = true;
     }
 
     /// Saves what is to be saved. `may_acknowledge`: there is room for it.
@@ -278,8 +288,29 @@ impl Keeping {
 
     /// The session has ended, or this gateway's part in it. `is_heard`: the client knows, or has had its time to ask.
     pub(in crate::stream) async fn conclude(mut self: Box<Self>, verdict: Option<Verdict>, is_heard: bool) {
-        let (store, ttl) = (self.holding.all().store.clone(), self.holding.all().kept_for());
-        // A call that is under way would come in between.
+        self.settle().await;
+        if verdict.is_some_and(|verdict| verdict.outcome == SessionOutcome::WorkerLost) {
+            // It can go on when there is a worker again.
+            return;
+        }
+        if is_heard {
+            return self.forget().await;
+        }
+        if self.ending.code == 0 {
+            self.ending.code = verdict.map_or(ErrorCode::Internal.close_code().as_u16(), |verdict| verdict.code);
+        }
+        let ending = std::mem::take(&mut self.ending);
+        self.save_last(Some(ending)).await;
+    }
+
+    /// The client did not come back to this gateway.
+    pub(super) async fn give_up(mut self: Box<Self>) {
+        self.settle().await;
+        if self.stays { self.save_last(None).await } else { self.forget().await }
+    }
+
+    /// Awaits the call that is under way: it would come in between.
+    async fn settle(&mut self) {
         if let Some(call) = self.calls.under_way.take()
             && let Ok(answer) = timeout(LAST, call.answer).await
             && answer == Ok(Saved::Kept)
@@ -287,20 +318,19 @@ impl Keeping {
             self.calls.is_known = true;
             self.finals.saved(call.finals);
         }
-        if verdict.is_some_and(|verdict| verdict.outcome == SessionOutcome::WorkerLost) {
-            // It can go on when there is a worker again.
-            return;
-        }
-        if is_heard {
-            let _ = timeout(LAST, store.forget(&self.holding.session, self.holding.epoch, ttl)).await;
-            return;
-        }
+    }
+
+    async fn forget(&mut self) {
+        let Holding { session, epoch, .. } = &self.holding;
+        let kept_for = self.holding.all().kept_for();
+        let told_for = if *epoch > 1 { kept_for.max(TAKEN_IS_TOLD) } else { kept_for };
+        let _ = timeout(LAST, self.holding.all().store.forget(session, *epoch, told_for)).await;
+    }
+
+    async fn save_last(&mut self, ending: Option<Ending>) {
         let Some(mut standing) = self.standing.take() else { return };
-        if self.ending.code == 0 {
-            self.ending.code = verdict.map_or(ErrorCode::Internal.close_code().as_u16(), |verdict| verdict.code);
-        }
-        standing.ending = Some(std::mem::take(&mut self.ending));
-        let state = written(&standing);
+        standing.ending = ending;
+        let (store, state) = (self.holding.all().store.clone(), written(&standing));
         for _ in 0..2 {
             match timeout(LAST, store.save(self.save(Some(state.clone())))).await {
                 Ok(Ok(Saved::Forgotten)) => self.calls.is_known = false,

@@ -125,6 +125,7 @@ enum Hearing {
     Over,
 }
 
+use self::absence::Absence;
 pub(super) use self::{
     journey::{Journey, pinned},
     keeping::{Keeping, whole},
@@ -159,9 +160,8 @@ pub(super) struct Pump<'a> {
     journey: Option<Box<Journey>>,
     /// Set for a session that its client may resume.
     keeping: Option<Box<Keeping>>,
-    /// The client is gone and may come back; how the session ends if it does not.
-    absent: Option<Verdict>,
-    absence_noted: bool,
+    /// The client is gone and may come back.
+    absent: Option<Absence<'a>>,
     /// The client knows that the session is over, or has had its time to ask.
     is_heard: bool,
     /// A look for another worker has begun and was not polled yet.
@@ -257,7 +257,6 @@ impl<'a> Pump<'a> {
             journey: None,
             keeping: None,
             absent: None,
-            absence_noted: false,
             is_heard: false,
             is_search_new: false,
             clock: Clock::new(limits, now),

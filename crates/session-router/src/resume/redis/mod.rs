@@ -8,7 +8,7 @@ use dalston_redis::{FromRedisValue, Keys, Redis, RedisError, Script, ScriptCall,
 use dalston_telemetry::{Component, Tracers};
 use futures_util::{FutureExt, future::BoxFuture};
 
-use super::{Claim, MOST_FINALS_BYTES, ResumeStore, Save, Saved, SecretHash, Taken, Whole};
+use super::{Claim, Look, MOST_FINALS_BYTES, ResumeStore, Save, Saved, SecretHash, Taken, Whole};
 use crate::Unavailable;
 
 /// For an answer. A final waits for it, and so does a client that comes back.
@@ -20,6 +20,7 @@ pub struct RedisResumeStore {
     redis: Redis,
     prefix: String,
     save: Script,
+    look: Script,
     take: Script,
     forget: Script,
 }
@@ -35,6 +36,7 @@ impl RedisResumeStore {
             redis: Redis::open(url, settings)?,
             prefix: prefix.to_owned(),
             save: Script::new("resume.save", include_str!("save.lua")),
+            look: Script::new("resume.look", include_str!("look.lua")),
             take: Script::new("resume.take", include_str!("take.lua")),
             forget: Script::new("resume.forget", include_str!("forget.lua")),
         })
@@ -66,6 +68,14 @@ impl RedisResumeStore {
         }
     }
 
+    async fn do_look(&self, claim: &Claim) -> Result<Option<Look>, Unavailable> {
+        let call = self.call(&self.look, &claim.session).arg(hex(&claim.secret)).arg(&*claim.tenant);
+        match self.ask::<Option<(String, String)>>(call).await? {
+            Some((begun, state)) => Ok(Some(Look { begun, state })),
+            None => Ok(None),
+        }
+    }
+
     async fn do_take(&self, claim: &Claim, ttl: Duration) -> Result<Option<Taken>, Unavailable> {
         let call = self.call(&self.take, &claim.session);
         let call = call.arg(hex(&claim.secret)).arg(&*claim.tenant).arg(millis(ttl));
@@ -86,6 +96,10 @@ impl ResumeStore for RedisResumeStore {
 
     fn save(&self, save: Save) -> BoxFuture<'_, Result<Saved, Unavailable>> {
         self.do_save(save).boxed()
+    }
+
+    fn look<'a>(&'a self, claim: &'a Claim) -> BoxFuture<'a, Result<Option<Look>, Unavailable>> {
+        self.do_look(claim).boxed()
     }
 
     fn take<'a>(&'a self, claim: &'a Claim, ttl: Duration) -> BoxFuture<'a, Result<Option<Taken>, Unavailable>> {
