@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use dalston_client::{Event, Events, Sink, StreamClient};
-use dalston_protocol::realtime::{ClientMessage, ServerMessage, TranscriptFinal};
+use dalston_protocol::realtime::{ClientMessage, ServerMessage, SessionConfig, TranscriptFinal};
+use tokio::task::JoinHandle;
+
+use crate::server::Server;
 
 /// How long a test waits for the next event.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -41,6 +44,31 @@ impl Heard {
         }
     }
 
+    /// What the finals say.
+    pub fn texts(&self) -> Vec<&str> {
+        self.finals().into_iter().map(|said| said.text.as_str()).collect()
+    }
+
+    /// Whether there was a `warning` with this code.
+    pub fn warned_of(&self, wanted: &str) -> bool {
+        self.events.iter().any(|event| matches!(event, ServerMessage::Warning { code, .. } if code == wanted))
+    }
+
+    /// It ended well, its words are those of `alone`, each once and in order, and its last message says the same.
+    pub fn assert_says_what(&self, alone: &Heard) {
+        assert_eq!(self.code, 1000, "{} {:?}", self.reason, self.events);
+        assert_eq!(self.texts(), alone.texts(), "{:?}", self.events);
+        assert!(self.finals().windows(2).all(|pair| pair[0].end <= pair[1].start));
+        assert!(!self.warned_of("audio_gap"), "{:?}", self.events);
+        let (Some(ServerMessage::SessionEnd(end)), Some(ServerMessage::SessionEnd(expected))) =
+            (self.events.last(), alone.events.last())
+        else {
+            panic!("{:?}", self.events.last())
+        };
+        assert_eq!(end.transcript, expected.transcript);
+        assert!((end.total_audio_seconds - expected.total_audio_seconds).abs() < 0.001, "{}", end.total_audio_seconds);
+    }
+
     /// Whether the last event is `session.end`.
     pub fn has_end(&self) -> bool {
         matches!(self.events.last(), Some(ServerMessage::SessionEnd(_)))
@@ -71,6 +99,25 @@ pub async fn rest(events: &mut Events) -> Heard {
             Event::Closed { code, reason } => return Heard { code, reason, ..heard },
         }
     }
+}
+
+/// 100 ms of audio …
+pub const PIECE: usize = 3_200;
+/// … every 100 ms.
+pub const PACE: Duration = Duration::from_millis(100);
+
+/// Live sessions that say the same side by side.
+pub fn side_by_side(client: &StreamClient, count: usize, audio: &[u8]) -> Vec<JoinHandle<Heard>> {
+    let one = |_| {
+        let (client, audio) = (client.clone(), audio.to_vec());
+        tokio::spawn(async move { stream(&client, audio, PIECE, PACE).await })
+    };
+    (0..count).map(one).collect()
+}
+
+/// What one session says that nothing happens to.
+pub async fn undisturbed(server: &Server, audio: &[u8]) -> Heard {
+    stream(&server.client(SessionConfig::default()), audio.to_vec(), PIECE, Duration::ZERO).await
 }
 
 /// A whole session: the audio in messages of `size` bytes, `gap` apart, then `end`.

@@ -10,12 +10,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use dalston_client::{Endpoint, Event, StreamClient};
-use dalston_protocol::realtime::{ClientMessage, Retention, ServerMessage, SessionConfig};
+use dalston_client::{Endpoint, Event, Events, Sink, StreamClient};
+use dalston_protocol::realtime::{ClientMessage, Retention, ServerMessage, SessionConfig, TranscriptFinal};
 use dalston_tests::{
     Collector, Server,
     cluster::{Cluster, Plan},
-    session::{self, Heard},
+    session::{self, Heard, PACE, PIECE, side_by_side, undisturbed},
     speech, trace,
 };
 use serde_json::Value;
@@ -27,9 +27,6 @@ use tokio::{
 };
 
 const SESSIONS: usize = 8;
-/// 100 ms of audio every 100 ms.
-const PIECE: usize = 3_200;
-const PACE: Duration = Duration::from_millis(100);
 
 fn endpoint(server: &Server) -> Endpoint {
     format!("http://{}", server.address()).parse().expect("an address is an endpoint")
@@ -40,37 +37,11 @@ fn client(cluster: &Cluster, config: SessionConfig) -> StreamClient {
     cluster.gateways[0].client(config).resumable(true).or_at(endpoint(&cluster.gateways[1]))
 }
 
-fn speaking(client: &StreamClient, audio: &[u8]) -> Vec<JoinHandle<Heard>> {
-    let one = |_| {
-        let (client, audio) = (client.clone(), audio.to_vec());
-        tokio::spawn(async move { session::stream(&client, audio, PIECE, PACE).await })
-    };
-    (0..SESSIONS).map(one).collect()
-}
-
-/// What one session says that nothing happens to.
-async fn undisturbed(server: &Server, audio: &[u8]) -> Heard {
-    let alone = session::stream(&server.client(SessionConfig::default()), audio.to_vec(), PIECE, Duration::ZERO).await;
-    assert!(alone.finals().len() > 2);
-    alone
-}
-
-/// The words of `heard` are those of `alone`, each once and in order, its last message says the same, and it was one
-/// session. How often it was resumed.
+/// It says what `alone` says, in one session. How often it was resumed.
 fn is_whole(heard: &Heard, alone: &Heard) -> usize {
-    assert_eq!(heard.code, 1000, "{} {:?}", heard.reason, heard.events);
-    let texts = |heard: &Heard| heard.finals().iter().map(|said| said.text.clone()).collect::<Vec<_>>();
-    assert_eq!(texts(heard), texts(alone), "{:?}", heard.events);
-    assert!(heard.finals().windows(2).all(|pair| pair[0].end <= pair[1].start));
-    let gaps = |event: &&ServerMessage| matches!(event, ServerMessage::Warning { code, .. } if code == "audio_gap");
-    assert_eq!(heard.events.iter().find(gaps), None);
-    let (Some(ServerMessage::SessionEnd(end)), Some(ServerMessage::SessionEnd(expected))) =
-        (heard.events.last(), alone.events.last())
-    else {
-        panic!("{:?}", heard.events.last())
-    };
-    assert_eq!(end.transcript, expected.transcript);
-    assert!((end.total_audio_seconds - expected.total_audio_seconds).abs() < 0.001, "{}", end.total_audio_seconds);
+    assert!(alone.finals().len() > 2);
+    heard.assert_says_what(alone);
+    let Some(ServerMessage::SessionEnd(end)) = heard.events.last() else { panic!("{:?}", heard.events.last()) };
     let mut begun = Vec::new();
     for event in &heard.events {
         if let ServerMessage::SessionBegin { session_id, resumed, .. } = event {
@@ -98,7 +69,7 @@ async fn a_gateway_that_is_killed_takes_no_word_with_it() {
     let audio = speech::demo();
     let alone = undisturbed(cluster.gateway(), &audio).await;
     let config = SessionConfig { retention: Retention::Days(1), ..SessionConfig::default() };
-    let sessions = speaking(&client(&cluster, config), &audio);
+    let sessions = side_by_side(&client(&cluster, config), SESSIONS, &audio);
     sleep(Duration::from_secs(6)).await;
     cluster.gateways[0].kill();
     let all = all_are_whole(sessions, &alone).await;
@@ -126,7 +97,7 @@ async fn a_gateway_that_goes_down_sends_its_clients_to_the_next_one() {
     let mut cluster = Plan::loopback().gateways(2).realtime(2).for_jobs(0, 0).start().await;
     let audio = speech::demo();
     let alone = undisturbed(cluster.gateway(), &audio).await;
-    let sessions = speaking(&client(&cluster, SessionConfig::default()), &audio);
+    let sessions = side_by_side(&client(&cluster, SessionConfig::default()), SESSIONS, &audio);
     sleep(Duration::from_secs(5)).await;
     let began = Instant::now();
     assert!(tokio::task::block_in_place(|| cluster.gateways[0].stop()).success());
@@ -135,49 +106,93 @@ async fn a_gateway_that_goes_down_sends_its_clients_to_the_next_one() {
     all_are_whole(sessions, &alone).await;
 }
 
+/// A session at `server`, to be gone on with by hand.
+fn by_hand(server: &Server, query: &str) -> StreamClient {
+    StreamClient::new(format!("http://{}?{query}", server.address()).parse().expect("an address is an endpoint"))
+}
+
+/// A session that has heard half of its audio, and of which something is acknowledged.
+struct HalfWay {
+    _sink: Sink,
+    events: Events,
+    token: String,
+    received: u64,
+    heard: Vec<TranscriptFinal>,
+}
+
+impl HalfWay {
+    async fn at(server: &Server, audio: &[u8]) -> Self {
+        let (mut sink, events, begin) = session::open(&by_hand(server, "resumable=true")).await;
+        let ServerMessage::SessionBegin { resume: Some(offer), .. } = begin else { panic!("no token") };
+        sink.send_audio(audio[..audio.len() / 2].to_vec()).await.expect("it takes audio");
+        let mut it = Self { _sink: sink, events, token: offer.token.into(), received: 0, heard: Vec::new() };
+        while it.received == 0 || it.heard.is_empty() {
+            match session::next(&mut it.events).await {
+                Event::Message(event) => it.hears(*event),
+                Event::Closed { code, reason } => panic!("{code} {reason}"),
+            }
+        }
+        it
+    }
+
+    fn hears(&mut self, event: ServerMessage) {
+        match event {
+            ServerMessage::AudioAck { bytes } => self.received = bytes,
+            ServerMessage::Final(said) => self.heard.push(said),
+            _ => {}
+        }
+    }
+
+    /// How it is gone on with.
+    fn query(&self) -> String {
+        let last = self.heard.last().map(|said| said.utterance_id.as_str()).unwrap_or_default();
+        format!("resume={}&received={}&last_final={last}", self.token, self.received)
+    }
+
+    /// Sends what is asked for on the connection that it goes on at, and hears the rest of what `alone` says.
+    async fn goes_on(self, (mut sink, mut events, begin): (Sink, Events, ServerMessage), audio: &[u8], alone: &Heard) {
+        let ServerMessage::SessionBegin { resumed: Some(resumed), .. } = begin else { panic!("{begin:?}") };
+        assert!(resumed.bytes >= self.received);
+        sink.send_audio(audio[resumed.bytes as usize..].to_vec()).await.expect("it takes audio");
+        sink.send(&ClientMessage::End).await.expect("it takes messages");
+        let rest = session::rest(&mut events).await;
+        assert_eq!(rest.code, 1000, "{}", rest.reason);
+        let texts: Vec<&str> = self.heard.iter().map(|said| &*said.text).chain(rest.texts()).collect();
+        assert_eq!(texts, alone.texts());
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_is_resumed_at_the_other_gateway_while_the_first_still_believes_to_have_it() {
     let cluster = Plan::loopback().gateways(2).realtime(2).for_jobs(0, 0).start().await;
     let audio = speech::demo();
     let alone = undisturbed(cluster.gateway(), &audio).await;
-    let at = |server: &Server, query: &str| {
-        let endpoint = format!("http://{}?{query}", server.address()).parse().expect("an address is an endpoint");
-        StreamClient::new(endpoint)
-    };
-    let (mut first, mut first_events, begin) = session::open(&at(&cluster.gateways[0], "resumable=true")).await;
-    let ServerMessage::SessionBegin { resume: Some(offer), .. } = begin else { panic!("no token") };
-    first.send_audio(audio[..audio.len() / 2].to_vec()).await.expect("it takes audio");
-    let (mut received, mut heard) = (0, Vec::new());
-    while received == 0 || heard.is_empty() {
-        match session::next(&mut first_events).await {
-            Event::Message(event) => match *event {
-                ServerMessage::AudioAck { bytes } => received = bytes,
-                ServerMessage::Final(said) => heard.push(said),
-                _ => {}
-            },
-            Event::Closed { code, reason } => panic!("{code} {reason}"),
-        }
-    }
-    let last = &heard.last().expect("one was said").utterance_id;
-    let query = format!("resume={}&received={received}&last_final={last}", String::from(offer.token));
-    let (mut second, mut second_events, begin) = session::open(&at(&cluster.gateways[1], &query)).await;
+    let mut first = HalfWay::at(&cluster.gateways[0], &audio).await;
+    let second = session::open(&by_hand(&cluster.gateways[1], &first.query())).await;
     let began = Instant::now();
-    let ServerMessage::SessionBegin { resumed: Some(resumed), .. } = begin else { panic!("{begin:?}") };
-    assert!(resumed.bytes >= received);
-    let first = session::rest(&mut first_events).await;
-    assert_eq!(first.code, 4409, "{}", first.reason);
+    let told = session::rest(&mut first.events).await;
+    assert_eq!(told.code, 4409, "{}", told.reason);
     println!("the first connection was told {:?} after the second had begun", began.elapsed());
     assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
-    assert!(first.finals().is_empty(), "nothing is said twice: {:?}", first.finals());
-    second.send_audio(audio[resumed.bytes as usize..].to_vec()).await.expect("it takes audio");
-    second.send(&ClientMessage::End).await.expect("it takes messages");
-    let rest = session::rest(&mut second_events).await;
-    assert_eq!(rest.code, 1000, "{}", rest.reason);
-    let words = |said: &[&str]| said.join(" ");
-    let texts: Vec<&str> =
-        heard.iter().map(|said| &*said.text).chain(rest.finals().iter().map(|said| &*said.text)).collect();
-    let expected: Vec<&str> = alone.finals().iter().map(|said| &*said.text).collect();
-    assert_eq!(words(&texts), words(&expected));
+    assert!(told.finals().is_empty(), "nothing is said twice: {:?}", told.finals());
+    first.goes_on(second, &audio, &alone).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_outlives_a_gateway_that_was_told_to_end() {
+    let plan = Plan::loopback().gateways(2).realtime(2).for_jobs(0, 0).env("DALSTON_DRAIN_TIMEOUT", "2s");
+    let mut cluster = plan.start().await;
+    let audio = speech::demo();
+    let alone = undisturbed(cluster.gateway(), &audio).await;
+    let mut first = HalfWay::at(&cluster.gateways[0], &audio).await;
+    assert!(tokio::task::block_in_place(|| cluster.gateways[0].stop()).success());
+    let told = session::rest(&mut first.events).await;
+    assert_eq!(told.code, 1012, "{}", told.reason);
+    told.events.into_iter().for_each(|event| first.hears(event));
+    // So late that the gateway itself has long since given it up.
+    sleep(Duration::from_secs(10)).await;
+    let second = session::open(&by_hand(&cluster.gateways[1], &first.query())).await;
+    first.goes_on(second, &audio, &alone).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

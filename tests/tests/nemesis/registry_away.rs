@@ -8,15 +8,12 @@ use dalston_tests::{
     Cluster, Server,
     cluster::Plan,
     relay::Relay,
-    session::{self, Heard},
+    session::{self, Heard, side_by_side, undisturbed},
     speech,
 };
 use tokio::{task::JoinHandle, time::sleep};
 
 const SESSIONS: usize = 4;
-/// 100 ms of audio every 100 ms.
-const PIECE: usize = 3_200;
-const PACE: Duration = Duration::from_millis(100);
 /// Longer than a worker may be silent.
 const AWAY: Duration = Duration::from_secs(10);
 /// Heartbeats, renewals and pauses before Redis is tried again.
@@ -28,30 +25,12 @@ fn away(plan: Plan) -> Plan {
     lines.iter().fold(plan, |plan, line| plan.expect(line))
 }
 
-fn speaking(gateway: &Server, audio: &[u8]) -> Vec<JoinHandle<Heard>> {
-    let client = gateway.client(SessionConfig::default());
-    let one = |_| {
-        let (client, audio) = (client.clone(), audio.to_vec());
-        tokio::spawn(async move { session::stream(&client, audio, PIECE, PACE).await })
-    };
-    (0..SESSIONS).map(one).collect()
-}
-
-/// What one session says that nothing happens to.
-async fn undisturbed(gateway: &Server, audio: &[u8]) -> Heard {
-    session::stream(&gateway.client(SessionConfig::default()), audio.to_vec(), PIECE, Duration::ZERO).await
-}
-
-fn texts(heard: &Heard) -> Vec<&str> {
-    heard.finals().into_iter().map(|said| said.text.as_str()).collect()
-}
-
 /// All of them said what one says that nothing happens to, and none has moved.
 async fn none_has_noticed(sessions: Vec<JoinHandle<Heard>>, alone: &Heard) {
     for one in sessions {
         let heard = one.await.expect("a client does not panic");
         assert_eq!((heard.code, heard.reason.as_str()), (1000, ""));
-        assert_eq!(texts(&heard), texts(alone));
+        assert_eq!(heard.texts(), alone.texts());
         let warned = heard.events.iter().find(|event| matches!(event, ServerMessage::Warning { .. }));
         assert_eq!(warned, None);
     }
@@ -81,7 +60,7 @@ async fn a_redis_that_is_killed_and_back_after_ten_seconds_is_not_noticed_by_liv
     let mut cluster = away(Plan::loopback().for_jobs(0, 0)).start().await;
     let audio = speech::demo();
     let alone = undisturbed(cluster.gateway(), &audio).await;
-    let sessions = speaking(cluster.gateway(), &audio);
+    let sessions = side_by_side(&cluster.gateway().client(SessionConfig::default()), SESSIONS, &audio);
     sleep(Duration::from_secs(3)).await;
     cluster.redis.kill();
     sleep(AWAY).await;
@@ -106,7 +85,7 @@ async fn a_worker_that_alone_loses_redis_keeps_its_sessions_and_its_slots() {
     cluster.realtime.push(worker);
     let audio = speech::demo();
     let alone = undisturbed(cluster.gateway(), &audio).await;
-    let sessions = speaking(cluster.gateway(), &audio);
+    let sessions = side_by_side(&cluster.gateway().client(SessionConfig::default()), SESSIONS, &audio);
     sleep(Duration::from_secs(2)).await;
     wire.cut();
     let all = SESSIONS as u64;
@@ -130,7 +109,7 @@ async fn a_gateway_that_alone_loses_redis_for_longer_than_a_lease_keeps_its_sess
     let (gateway, wire) = behind_a_wire(&cluster, "gateway").await;
     let audio = speech::demo().repeat(2);
     let alone = undisturbed(&gateway, &audio).await;
-    let sessions = speaking(&gateway, &audio);
+    let sessions = side_by_side(&gateway.client(SessionConfig::default()), SESSIONS, &audio);
     sleep(Duration::from_secs(2)).await;
     // Connections stay and nothing passes: no answer is the slower kind of failure.
     wire.hold();
