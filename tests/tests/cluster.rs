@@ -47,6 +47,7 @@ async fn a_session_and_a_job_are_one_trace_each_across_processes() {
 
     for process in cluster.processes() {
         assert!(process.stop().success(), "{}", process.log());
+        assert!(!process.log().contains("already exists"), "what PostgreSQL remarks is no news: {}", process.log());
     }
     let traces = trace::by_trace(collector.spans());
     let live = holding(&traces, "realtime.session");

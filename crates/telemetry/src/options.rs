@@ -11,8 +11,11 @@ use crate::sampler::{RootSampler, SamplerPolicy};
 
 /// Directives below `LOG_LEVEL`: libraries that speak at `info` of what is no news to an operator, and the spans that lend
 /// `request_id` to a line, which must be there at any level.
-const BASE_DIRECTIVES: &str =
-    "h2=warn,hyper=warn,hyper_util=warn,tonic=warn,tower=warn,tungstenite=warn,dalston_scope=error";
+///
+/// `sqlx::postgres::notice` repeats what PostgreSQL has to remark: at each start that `_sqlx_migrations` "already exists", since
+/// sqlx makes sure of it so, which reads like a fault and is none. Its warnings are shown.
+const BASE_DIRECTIVES: &str = "h2=warn,hyper=warn,hyper_util=warn,tonic=warn,tower=warn,tungstenite=warn,\
+                               sqlx::postgres::notice=warn,dalston_scope=error";
 
 /// One value per thing that telemetry can be told.
 #[derive(Clone, Debug, PartialEq)]
