@@ -1,6 +1,7 @@
 //! The service: finds a worker for a session and opens the link to it.
 
 mod observation;
+mod opens;
 mod refusal;
 mod settings;
 #[cfg(test)]
@@ -13,7 +14,10 @@ use dalston_telemetry::{Metrics, TraceContext, Tracers};
 use tokio::time::timeout;
 use tracing::warn;
 
-use self::observation::{Observation, Outcome};
+use self::{
+    observation::{Observation, Outcome},
+    opens::Opens,
+};
 use crate::{
     LeaseGuard, Links, Registry, Reservation, ReserveError, ReserveRequest, Unavailable, Wanted, WorkerStatus,
     keeper::Keeper,
@@ -28,6 +32,7 @@ pub struct SessionRouter {
     registry: Arc<dyn Registry>,
     links: Links,
     keeper: Keeper,
+    opens: Opens,
     settings: RouterSettings,
     tracers: Tracers,
     metrics: Arc<Metrics>,
@@ -68,7 +73,7 @@ impl SessionRouter {
     /// ends with the router.
     pub fn new(registry: Arc<dyn Registry>, settings: RouterSettings, tracers: Tracers, metrics: Arc<Metrics>) -> Self {
         let keeper = Keeper::start(registry.clone(), settings.lease_ttl);
-        Self { registry, links: Links::new(), keeper, settings, tracers, metrics }
+        Self { registry, links: Links::new(), keeper, opens: Opens::default(), settings, tracers, metrics }
     }
 
     /// With these links in the place of its own.
@@ -96,7 +101,8 @@ impl SessionRouter {
         self.pass_over(worker, &Refusal::Unreachable("it ended a session without a word".into())).await;
     }
 
-    /// Reserves a slot and opens the link to its worker. A worker that refuses is passed over for the next one, a few times.
+    /// Reserves a slot and opens the link to its worker. A worker that refuses is passed over for the next one, a few times; one
+    /// that is late for this session and not for others may be tried again.
     ///
     /// Takes at most [`RouterSettings::open_deadline`] per attempt. The future may be dropped at any time: what it had
     /// reserved is released, and a worker that had accepted sees a client that went away.
@@ -141,8 +147,7 @@ impl SessionRouter {
         continues: Option<Box<Continuation>>,
         observed: &mut Observation,
     ) -> Result<Allocated, ApiError> {
-        let most = tried.len() + self.settings.max_attempts;
-        while tried.len() < most {
+        for _ in 0..self.settings.max_attempts {
             let (reservation, lease) =
                 self.reserve(wanted, &tried).await.map_err(|error| refusal::explain(error, wanted))?;
             observed.attempt(&reservation);
@@ -154,11 +159,16 @@ impl SessionRouter {
                     let is_elsewhere = !self.links.is_here(&worker_id);
                     return Ok(Allocated { channel, lease, worker_id, engine_id, language, is_elsewhere });
                 }
-                Err(Refusal::Rejected(error)) => {
+                Err(Unopened::Refused(Refusal::Rejected(error))) => {
                     lease.release().await;
                     return Err(error);
                 }
-                Err(refusal) => {
+                // Others had it meanwhile: it lives, and may have this one, too.
+                Err(Unopened::Passed(why)) => {
+                    observed.refused(&reservation.worker_id, &why);
+                    lease.release().await;
+                }
+                Err(Unopened::Refused(refusal)) => {
                     observed.refused(&reservation.worker_id, &refusal);
                     // Before its slot is free again, so that nobody else is sent there for it.
                     self.pass_over(&reservation.worker_id, &refusal).await;
@@ -193,12 +203,18 @@ impl SessionRouter {
         }
     }
 
-    async fn open(&self, reservation: &Reservation, offer: SessionOffer) -> Result<SessionChannel, Refusal> {
-        let link = self.links.get(&reservation.worker_id, &reservation.address)?;
+    async fn open(&self, reservation: &Reservation, offer: SessionOffer) -> Result<SessionChannel, Unopened> {
+        let link = self.links.get(&reservation.worker_id, &reservation.address).map_err(Unopened::Refused)?;
+        let opening = self.opens.begin(&reservation.worker_id);
         let deadline = self.settings.open_deadline;
-        timeout(deadline, link.open(offer))
-            .await
-            .unwrap_or_else(|_| Err(Refusal::Unreachable(format!("no answer within {deadline:?}"))))
+        let Ok(answer) = timeout(deadline, link.open(offer)).await else {
+            let late = Refusal::Unreachable(format!("no answer within {deadline:?}"));
+            return Err(if opening.is_passed() { Unopened::Passed(late) } else { Unopened::Refused(late) });
+        };
+        if !matches!(answer, Err(Refusal::Unreachable(_))) {
+            opening.is_answered();
+        }
+        answer.map_err(Unopened::Refused)
     }
 
     /// Tells the registry what the worker's refusal says about the worker.
@@ -215,6 +231,14 @@ impl SessionRouter {
             warn!(worker_id = %worker, %refusal, %unavailable, "the registry was not told of a refusal");
         }
     }
+}
+
+/// Why a worker did not take a session.
+enum Unopened {
+    /// It says so, or it is not there.
+    Refused(Refusal),
+    /// It was late, and yet has answered another one in that time.
+    Passed(Refusal),
 }
 
 fn offer(

@@ -48,6 +48,36 @@ async fn a_worker_that_never_answers_costs_one_deadline_and_is_suspect() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_worker_that_is_late_for_one_session_and_not_for_others_gets_it_again() {
+    let stage = Stage::new();
+    let worker = stage.worker(10, Manner::Dawdles).await;
+    let begun = Instant::now();
+    let (late, other) = tokio::join!(stage.allocate(), stage.allocate());
+    let (late, _other) = (late.expect("it is asked once more"), other.expect("it is answered at once"));
+    assert_eq!((late.worker_id, worker.offers.lock().len()), (worker.id.clone(), 3));
+    let deadline = RouterSettings::default().open_deadline;
+    assert!((deadline..deadline + Duration::from_millis(5)).contains(&begun.elapsed()), "{:?}", begun.elapsed());
+    assert_eq!((stage.health(&worker).await, stage.status(&worker).await.used), (Health::Ready, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_dies_after_an_answer_is_asked_once_more_and_no_longer() {
+    let stage = Stage::new();
+    let worker = stage.worker(10, Manner::Silent).await;
+    // What it has answered by then was to this one.
+    let answered = stage.router.opens.begin(&worker.id);
+    let asking = stage.allocate();
+    let answering = async {
+        super::stage::pass(Duration::from_millis(1)).await;
+        answered.is_answered();
+    };
+    let (asked, ()) = tokio::join!(asking, answering);
+    assert_eq!(asked.map_err(|error| error.code).err(), Some(ErrorCode::NoCapacity));
+    assert_eq!(worker.offers.lock().len(), 2);
+    assert_eq!(stage.health(&worker).await, Health::Suspect);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_dead_port_costs_no_time() {
     assert_eq!(passed_over(Manner::Dead).await, (Health::Suspect, Duration::ZERO));
 }

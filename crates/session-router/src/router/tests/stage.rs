@@ -36,6 +36,8 @@ pub(super) enum Manner {
     Refuses(Refusal),
     /// Takes offers from its port and leaves them lying.
     Silent,
+    /// Leaves the first one lying, and takes all others.
+    Dawdles,
     /// Its port is gone.
     Dead,
 }
@@ -145,7 +147,8 @@ async fn serve(
     while let Some(incoming) = port.next().await {
         offers.lock().push(incoming.offer.clone());
         match &manner {
-            Manner::Accepts => {
+            Manner::Dawdles if lying.is_empty() => lying.push(incoming),
+            Manner::Accepts | Manner::Dawdles => {
                 let Some((_, mut channel)) = incoming.accept() else { continue };
                 let open = open.clone();
                 open.fetch_add(1, Ordering::SeqCst);
