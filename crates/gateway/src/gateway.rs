@@ -45,7 +45,7 @@ impl Gateway {
         let Deps { router, tracers, metrics } = deps;
         let (draining, cut) = (CancellationToken::new(), CancellationToken::new());
         let (shelf, batch, egress) = (None, None, None);
-        let (sessions, uploads) = (TaskTracker::new(), TaskTracker::new());
+        let (sessions, uploads, last_words) = (TaskTracker::new(), TaskTracker::new(), TaskTracker::new());
         let resumption = Resumption::new(Arc::new(InProcessResumeStore::default()), config.stream.resume_window);
         let shared = Shared {
             config,
@@ -61,6 +61,7 @@ impl Gateway {
             cut,
             sessions,
             uploads,
+            last_words,
         };
         Ok(Self { app: App(Arc::new(shared)) })
     }
@@ -162,6 +163,9 @@ pub(crate) struct Shared {
     pub(crate) sessions: TaskTracker,
     /// Requests that make jobs, from their head to their answer.
     pub(crate) uploads: TaskTracker,
+    /// What is still to be said for somebody who does not wait for it: to a worker that it has lost a session, to a store that
+    /// one is over. Each bounds its own waits.
+    pub(crate) last_words: TaskTracker,
 }
 
 impl std::ops::Deref for App {

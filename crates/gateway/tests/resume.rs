@@ -5,15 +5,25 @@
 
 mod support;
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
+    time::Duration,
+};
 
 use dalston_protocol::{
-    Close,
+    Close, SessionId,
     key::{KeyLimits, NewKey, Scope},
     realtime::{ClientMessage, FinalCause, ResumeToken, Resumed, ServerMessage, SessionEnd, TranscriptFinal},
 };
-use dalston_session_router::link::{Departure, FromWorker, ToWorker};
+use dalston_session_router::{
+    Claim, InProcessResumeStore, Look, ResumeStore, Save, Saved, Taken, Unavailable,
+    link::{Departure, FromWorker, ToWorker},
+};
 use dalston_telemetry::{Options, RingLimits, SessionOutcome, SpanCounters, SpanRecord, Tracers};
+use futures_util::future::BoxFuture;
 use serde_json::Value;
 use support::{
     CAPACITY, LONG, Server, Session, config,
@@ -469,4 +479,51 @@ async fn the_session_stays_one_trace_to_which_the_new_connection_is_linked() {
         .collect();
     assert_eq!(parents, [Some(&root.span_id); 2]);
     assert_eq!(root.attributes.get("dalston.outcome"), Some(&Value::from("moved")));
+}
+
+/// A store at which it takes a while to forget something.
+#[derive(Debug, Default)]
+struct Slow {
+    inner: InProcessResumeStore,
+    has_forgotten: AtomicBool,
+}
+
+impl ResumeStore for Slow {
+    fn outlives_process(&self) -> bool {
+        self.inner.outlives_process()
+    }
+
+    fn save(&self, save: Save) -> BoxFuture<'_, Result<Saved, Unavailable>> {
+        self.inner.save(save)
+    }
+
+    fn look<'a>(&'a self, claim: &'a Claim) -> BoxFuture<'a, Result<Option<Look>, Unavailable>> {
+        self.inner.look(claim)
+    }
+
+    fn take<'a>(&'a self, claim: &'a Claim, ttl: Duration) -> BoxFuture<'a, Result<Option<Taken>, Unavailable>> {
+        self.inner.take(claim, ttl)
+    }
+
+    fn forget<'a>(&'a self, id: &'a SessionId, epoch: u64, ttl: Duration) -> BoxFuture<'a, Result<(), Unavailable>> {
+        Box::pin(async move {
+            sleep(Duration::from_millis(700)).await;
+            self.inner.forget(id, epoch, ttl).await?;
+            self.has_forgotten.store(true, SeqCst);
+            Ok(())
+        })
+    }
+}
+
+#[tokio::test]
+async fn a_gateway_that_goes_down_says_its_last_words_first() {
+    let store = Arc::new(Slow::default());
+    let mut server = Server::with_resume_store(store.clone()).await;
+    let (mut client, mut session, _) = begun(&mut server, &[]).await;
+    client.0.close(Some(CloseFrame { code: WireCode::Normal, reason: "".into() })).await.unwrap();
+    assert!(matches!(session.next().await, Some(ToWorker::Gone(_))));
+    // Its worker is done long before the store.
+    session.finish().await;
+    server.stop().await;
+    assert!(store.has_forgotten.load(SeqCst), "nobody is to come back for it");
 }

@@ -213,7 +213,8 @@ async fn accept(app: &App, batch: &Batch, caller: &Caller, new: NewUpload) -> Re
         source: Source { key: source_key(&id), file_name: file.name, bytes: stored.bytes, sha256: stored.sha256 },
     };
     let (store, artifacts) = (batch.store.clone(), batch.artifacts.clone());
-    let making = tokio::spawn(created.around(async move {
+    // It is not given up with a request whose client has gone.
+    let making = app.last_words.spawn(created.around(async move {
         let made = store.create(new).await;
         // An error does not say that there is no job: its commit may have been lost on the way back. What then belongs to
         // none is for the sweep to find.
@@ -301,7 +302,8 @@ impl Abandoned {
 impl Drop for Abandoned {
     fn drop(&mut self) {
         let Some((app, job)) = self.0.take() else { return };
-        tokio::spawn(async move {
+        let last_words = app.last_words.clone();
+        last_words.spawn(async move {
             let Some(batch) = &app.batch else { return };
             match batch.store.cancel(&job.tenant, &job.id).await {
                 Ok(_) => announce(&*batch.broker, &job.id).await,

@@ -4,7 +4,8 @@
 //!
 //! The end has four parts. First the gateway *drains*: it still accepts, so that `/readyz` can say 503, but takes no session
 //! and no upload, asks the open sessions to end and waits for the uploads under way. At the drain timeout sessions that have
-//! not ended are closed, and a moment later what is left is *cut*. While the *rest* of the process ends, its jobs among it,
+//! not ended are closed, and a moment later what is left is *cut*. What is still to be said for sessions that are over, to a
+//! worker or a store, has two seconds more. While the *rest* of the process ends, its jobs among it,
 //! plain requests are still answered. Then it *closes*: no more connections, and those that are left finish the request they
 //! are at.
 
@@ -42,6 +43,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// From the drain timeout to the cut: the close frames' way to the clients and back.
 const LAST_WORDS: Duration = Duration::from_millis(500);
+/// For what is left to be said for sessions and jobs whose clients have gone: to a worker or a store that may be gone, too.
+const LAST_WORDS_OF_OTHERS: Duration = Duration::from_secs(2);
 /// Time for the requests under way when the sessions have ended, unless those took it all …
 const LAST_REQUESTS: Duration = Duration::from_secs(2);
 /// … and then for what only has to notice that it is over.
@@ -89,6 +92,10 @@ pub(crate) async fn serve(
         app.cut.cancel();
         // What does not notice ends with the process.
         let _ = timeout(NOTICE, app.sessions.wait()).await;
+    }
+    app.last_words.close();
+    if !accepting.until(async { timeout(LAST_WORDS_OF_OTHERS, app.last_words.wait()).await.is_ok() }).await {
+        warn!(tasks = app.last_words.len(), "what was to be said for sessions that are over is not said");
     }
     accepting.until(rest).await;
     let patience = cut_at.saturating_duration_since(Instant::now()).clamp(NOTICE, LAST_REQUESTS);

@@ -117,10 +117,9 @@ fn warn_of(unknown: &[String]) -> Option<Box<ServerMessage>> {
 
 /// The session's task.
 pub(super) async fn run(app: App, upgrading: Upgrading, opening: Box<Opening>) {
-    let limits = &app.config.stream;
     let Opening { mut record, wanted } = *opening;
     let socket = tokio::select! {
-        socket = upgrading.socket(limits) => socket,
+        socket = upgrading.socket(&app.config.stream) => socket,
         () = app.cut.cancelled() => None,
     };
     let Some(socket) = socket else { return record.end_unheard() };
@@ -139,12 +138,12 @@ pub(super) async fn run(app: App, upgrading: Upgrading, opening: Box<Opening>) {
     };
     let (verdict, tally) = match begun {
         Ok(Begun::Served { served, lease, seat }) => {
-            let mut pump = Pump::new(limits, &app.metrics, socket, *served);
+            let mut pump = Pump::new(&app, socket, *served);
             pump.run(lease, seat, &app, &record.span).await
         }
         Ok(Begun::Over { told, ending, keeping }) => {
             let close = (ending.code, ending.reason.as_str());
-            let mut pump = Pump::telling(limits, &app.metrics, socket, told, close);
+            let mut pump = Pump::telling(&app, socket, told, close);
             let ended = pump.part(&app).await;
             // Else it can ask once more.
             if pump.is_heard() {
@@ -152,7 +151,7 @@ pub(super) async fn run(app: App, upgrading: Upgrading, opening: Box<Opening>) {
             }
             ended
         }
-        Err(error) => Pump::refusing(limits, &app.metrics, socket, &error).part(&app).await,
+        Err(error) => Pump::refusing(&app, socket, &error).part(&app).await,
     };
     record.end(verdict, tally);
 }

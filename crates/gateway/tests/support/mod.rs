@@ -17,7 +17,7 @@ use dalston_protocol::{
     realtime::{FinalCause, ServerMessage, SessionEnd, SessionInfo, TranscriptFinal},
 };
 use dalston_session_router::{
-    Address, InProcessRegistry, Registry, RegistryTimes, RouterSettings, SessionRouter, WorkerRecord,
+    Address, InProcessRegistry, Registry, RegistryTimes, ResumeStore, RouterSettings, SessionRouter, WorkerRecord,
     link::{FromWorker, Refusal, SessionOffer, ToWorker, WorkerChannel, WorkerPort, in_process},
 };
 use dalston_telemetry::{Metrics, SessionOutcome, Tracers};
@@ -80,6 +80,22 @@ impl Server {
         jobs: Option<Jobs>,
         keys: Option<&Keys>,
     ) -> Self {
+        Self::tuned(config, tracers, capacity, jobs, keys, |gateway| gateway).await
+    }
+
+    /// A gateway that keeps sessions there whose clients may come back.
+    pub async fn with_resume_store(store: Arc<dyn ResumeStore>) -> Self {
+        Self::tuned(config(""), Tracers::off(), CAPACITY, None, None, |gateway| gateway.with_resume_store(store)).await
+    }
+
+    async fn tuned(
+        config: GatewayConfig,
+        tracers: Tracers,
+        capacity: usize,
+        jobs: Option<Jobs>,
+        keys: Option<&Keys>,
+        tune: impl FnOnce(Gateway) -> Gateway,
+    ) -> Self {
         // Tests hold a worker for as long as they like without sending its heartbeats.
         let times = RegistryTimes { worker_ttl: Duration::from_secs(3_600), forget_after: Duration::from_secs(7_200) };
         let registry: Arc<dyn Registry> = Arc::new(InProcessRegistry::new(times));
@@ -100,6 +116,7 @@ impl Server {
         if let Some(keys) = keys {
             gateway = gateway.with_keys(keys.store.clone(), keys.secret.clone());
         }
+        let gateway = tune(gateway);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();

@@ -101,7 +101,7 @@ impl Pump<'_> {
     pub(super) fn forget(&mut self) {
         if let Some(keeping) = self.keeping.take() {
             // It bounds its waits by itself.
-            tokio::spawn(keeping.conclude(None, true));
+            self.last_words.spawn(keeping.conclude(None, true));
         }
     }
 

@@ -51,7 +51,7 @@ use tokio::{
     time::{Instant, Sleep, sleep_until, timeout},
 };
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
-use tokio_util::sync::PollSender;
+use tokio_util::{sync::PollSender, task::TaskTracker};
 
 use super::{
     clock::{Clock, Watch},
@@ -136,6 +136,8 @@ pub(super) use self::{
 pub(super) struct Pump<'a> {
     limits: &'a StreamLimits,
     metrics: &'a Metrics,
+    /// What is to be said when the pump is not there to wait for it.
+    last_words: &'a TaskTracker,
 
     /// `None` when the client is gone.
     socket: Option<Socket>,
@@ -195,7 +197,7 @@ pub(super) struct Served {
 }
 
 impl<'a> Pump<'a> {
-    pub(super) fn new(limits: &'a StreamLimits, metrics: &'a Metrics, socket: Socket, served: Served) -> Self {
+    pub(super) fn new(app: &'a App, socket: Socket, served: Served) -> Self {
         let Served { channel, notice, journey, keeping, told, lasted } = served;
         let SessionChannel { to_worker, from_worker } = channel;
         let mut pump = Self {
@@ -204,7 +206,7 @@ impl<'a> Pump<'a> {
             notice,
             journey,
             keeping,
-            ..Self::without_worker(limits, metrics, socket)
+            ..Self::without_worker(app, socket)
         };
         pump.clock.has_lasted(lasted, Instant::now());
         told.into_iter().for_each(|event| pump.outbox.push(Box::new(event)));
@@ -212,14 +214,8 @@ impl<'a> Pump<'a> {
     }
 
     /// A session that ended while its client was gone: the client is told how.
-    pub(super) fn telling(
-        limits: &'a StreamLimits,
-        metrics: &'a Metrics,
-        socket: Socket,
-        told: Vec<ServerMessage>,
-        close: (u16, &str),
-    ) -> Self {
-        let mut pump = Self::without_worker(limits, metrics, socket);
+    pub(super) fn telling(app: &'a App, socket: Socket, told: Vec<ServerMessage>, close: (u16, &str)) -> Self {
+        let mut pump = Self::without_worker(app, socket);
         told.into_iter().for_each(|event| pump.outbox.push(Box::new(event)));
         pump.decide(Verdict::told_later(close.0));
         pump.close_with(close.0, close.1);
@@ -232,17 +228,18 @@ impl<'a> Pump<'a> {
     }
 
     /// A session that never began: the client is told why.
-    pub(super) fn refusing(limits: &'a StreamLimits, metrics: &'a Metrics, socket: Socket, error: &ApiError) -> Self {
-        let mut pump = Self::without_worker(limits, metrics, socket);
+    pub(super) fn refusing(app: &'a App, socket: Socket, error: &ApiError) -> Self {
+        let mut pump = Self::without_worker(app, socket);
         pump.refuse(error);
         pump
     }
 
-    fn without_worker(limits: &'a StreamLimits, metrics: &'a Metrics, socket: Socket) -> Self {
-        let now = Instant::now();
+    fn without_worker(app: &'a App, socket: Socket) -> Self {
+        let (now, limits) = (Instant::now(), &app.config.stream);
         Self {
             limits,
-            metrics,
+            metrics: &app.metrics,
+            last_words: &app.last_words,
             socket: Some(socket),
             reading: Reading::Frames,
             writable: true,

@@ -21,7 +21,7 @@ use tracing::{info, warn};
 use super::{Hearing, Pump};
 use crate::stream::held::Held;
 
-/// For a worker that may be dead to take our last word.
+/// For a worker that may be dead to take our last word, and to say that it did.
 const LAST_WORD: Duration = Duration::from_secs(5);
 
 impl Pump<'_> {
@@ -126,13 +126,21 @@ impl Pump<'_> {
 
     /// Tells a worker, if it still hears anything, that it has the session no longer.
     pub(super) fn part_from_worker(&mut self) {
-        let from_worker = self.from_worker.take();
+        let mut from_worker = self.from_worker.take();
         let Some(to_worker) = self.to_worker.take() else { return };
         let Some(sender) = to_worker.get_ref().cloned() else { return };
         drop(to_worker);
-        tokio::spawn(async move {
-            let _ = timeout(LAST_WORD, sender.send(ToWorker::Gone(Departure::MOVED))).await;
-            drop(from_worker);
+        self.last_words.spawn(async move {
+            let told = async {
+                let is_taken = sender.send(ToWorker::Gone(Departure::MOVED)).await.is_ok();
+                drop(sender);
+                // Nobody hears what else it says; that it ends says that it has heard.
+                while is_taken
+                    && let Some(from_worker) = &mut from_worker
+                    && from_worker.recv().await.is_some()
+                {}
+            };
+            let _ = timeout(LAST_WORD, told).await;
         });
     }
 
