@@ -3,13 +3,17 @@
 use std::time::Duration;
 
 use dalston_client::{Event, Events, Sink, StreamClient};
-use dalston_protocol::realtime::{ClientMessage, ServerMessage, SessionConfig, TranscriptFinal};
+use dalston_protocol::realtime::{ClientMessage, ServerMessage, SessionConfig, SessionEnd, TranscriptFinal};
 use tokio::task::JoinHandle;
 
 use crate::server::Server;
 
 /// How long a test waits for the next event.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Seconds by which the speech of a session may differ for each time that it went on elsewhere: the utterance that was open
+/// is heard anew, by a detector that has heard two seconds before and may find its onset as much later as the audio that is
+/// kept from before one (`prefix_padding_ms`).
+const ONSET: f64 = 0.3;
 
 /// What a session said, to its close.
 #[derive(Debug, Clone)]
@@ -54,19 +58,26 @@ impl Heard {
         self.events.iter().any(|event| matches!(event, ServerMessage::Warning { code, .. } if code == wanted))
     }
 
-    /// It ended well, its words are those of `alone`, each once and in order, and its last message says the same.
-    pub fn assert_says_what(&self, alone: &Heard) {
+    /// `session.end`, which comes last.
+    pub fn end(&self) -> &SessionEnd {
+        match self.events.last() {
+            Some(ServerMessage::SessionEnd(end)) => end,
+            other => panic!("the last event is not session.end but {other:?}"),
+        }
+    }
+
+    /// It ended well, its words are those of `alone`, each once and in order, and its last message says the same; of its
+    /// speech, as near as `moves` changes of worker allow.
+    pub fn assert_says_what(&self, alone: &Heard, moves: usize) {
         assert_eq!(self.code, 1000, "{} {:?}", self.reason, self.events);
         assert_eq!(self.texts(), alone.texts(), "{:?}", self.events);
         assert!(self.finals().windows(2).all(|pair| pair[0].end <= pair[1].start));
         assert!(!self.warned_of("audio_gap"), "{:?}", self.events);
-        let (Some(ServerMessage::SessionEnd(end)), Some(ServerMessage::SessionEnd(expected))) =
-            (self.events.last(), alone.events.last())
-        else {
-            panic!("{:?}", self.events.last())
-        };
+        let (end, expected) = (self.end(), alone.end());
         assert_eq!(end.transcript, expected.transcript);
         assert!((end.total_audio_seconds - expected.total_audio_seconds).abs() < 0.001, "{}", end.total_audio_seconds);
+        let (speech, expected) = (end.total_speech_duration, expected.total_speech_duration);
+        assert!((speech - expected).abs() <= 0.001 + ONSET * moves as f64, "{speech} s of speech, alone {expected} s");
     }
 
     /// Whether the last event is `session.end`.

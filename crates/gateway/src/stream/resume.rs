@@ -63,6 +63,7 @@ pub(super) async fn resume(app: &App, record: &mut Record, back: Return) -> Resu
     let last_words = ending.as_ref().map(|ending| kept.last_words(&session, ending)).unwrap_or_default();
 
     let mut standing = kept.standing.clone();
+    standing.progress.taken(epoch);
     if let Some(number) = last_final.as_deref().and_then(number_of) {
         standing.progress.skip_to(number);
     }

@@ -7,6 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use dalston_protocol::realtime::FinalCause;
+use dalston_session_router::link::{FromWorker, Spoken};
 use dalston_telemetry::{Chunk, Lap, VadEndpoint};
 
 use super::{End, Session};
@@ -76,6 +77,9 @@ impl Session {
                     let silence = decided.saturating_sub(end).duration();
                     let endpoint = VadEndpoint { reason: reason(cause), utterance, speech, silence };
                     self.trace.vad_endpoint(Lap::between(began, Instant::now()), endpoint);
+                    // Before its words: what they answer for is counted then.
+                    let spoken = Spoken { channel, until: end.duration(), speech };
+                    self.send(FromWorker::Spoken(Box::new(spoken))).await?;
                 }
             }
         }

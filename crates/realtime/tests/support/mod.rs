@@ -242,17 +242,26 @@ impl Stage {
     }
 
     pub async fn try_open(&self, config: SessionConfig) -> Result<Client, Refusal> {
-        self.offer(config, None).await
+        self.offer(SessionId::generate(), config, None).await
     }
 
     /// A session that another worker had.
     pub async fn continues(&self, config: SessionConfig, continuation: Continuation) -> Client {
-        self.offer(config, Some(Box::new(continuation))).await.expect("the worker takes the session")
+        self.continues_as(SessionId::generate(), config, continuation).await
     }
 
-    async fn offer(&self, config: SessionConfig, continues: Option<Box<Continuation>>) -> Result<Client, Refusal> {
+    pub async fn continues_as(&self, id: SessionId, config: SessionConfig, continuation: Continuation) -> Client {
+        self.offer(id, config, Some(Box::new(continuation))).await.expect("the worker takes the session")
+    }
+
+    async fn offer(
+        &self,
+        session_id: SessionId,
+        config: SessionConfig,
+        continues: Option<Box<Continuation>>,
+    ) -> Result<Client, Refusal> {
         let offer = SessionOffer {
-            session_id: SessionId::generate(),
+            session_id,
             request_id: RequestId::generate(),
             tenant: "test".into(),
             lease: LeaseId::generate(),
@@ -298,7 +307,7 @@ impl Client {
             match self.next().await {
                 FromWorker::Event(event) => heard.events.push(*event),
                 FromWorker::Settled(until) => heard.settled.push((heard.events.len(), until)),
-                FromWorker::Leaving => {}
+                FromWorker::Spoken(_) | FromWorker::Leaving => {}
                 FromWorker::Closed(close) => {
                     heard.close = *close;
                     assert!(self.channel.from_worker.recv().await.is_none(), "something followed the close");

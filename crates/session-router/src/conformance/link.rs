@@ -12,8 +12,8 @@ use futures_util::future::join;
 use tokio::time::timeout;
 
 use crate::link::{
-    Continuation, FromWorker, Incoming, Refusal, SessionChannel, SessionOffer, ToWorker, WorkerChannel, WorkerLink,
-    WorkerPort,
+    Continuation, FromWorker, Incoming, Refusal, SessionChannel, SessionOffer, Spoken, ToWorker, WorkerChannel,
+    WorkerLink, WorkerPort,
 };
 
 /// How long anything may take that must happen at all.
@@ -67,6 +67,7 @@ fn offer() -> SessionOffer {
         config: SessionConfig { language: "en-GB".into(), vocabulary: vec!["Dalston".into()], ..Default::default() },
         trace: TraceContext::from_traceparent("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
         continues: Some(Box::new(Continuation {
+            epoch: 2,
             moves: 2,
             from: 7,
             answered: [Duration::from_millis(9_420), Duration::from_secs(9)],
@@ -105,6 +106,11 @@ fn event(number: u32) -> FromWorker {
 
 fn settled(number: u32) -> FromWorker {
     FromWorker::Settled(Duration::from_millis(number.into()))
+}
+
+fn spoken(number: u32) -> FromWorker {
+    let speech = Duration::from_micros(number.into());
+    FromWorker::Spoken(Box::new(Spoken { channel: 1, until: speech + Duration::from_secs(1), speech }))
 }
 
 /// Every field of it.
@@ -177,6 +183,7 @@ pub async fn events_arrive_in_order_and_the_close_comes_last(mut subject: Subjec
         for number in 0..100 {
             soon("sending", worker.to_client.send(event(number))).await.expect("the gateway lives");
             soon("sending", worker.to_client.send(settled(number))).await.expect("the gateway lives");
+            soon("sending", worker.to_client.send(spoken(number))).await.expect("the gateway lives");
         }
         worker.close(close.clone()).await;
     };
@@ -184,6 +191,7 @@ pub async fn events_arrive_in_order_and_the_close_comes_last(mut subject: Subjec
         for number in 0..100 {
             assert_eq!(soon("an event", channel.from_worker.recv()).await, Some(event(number)));
             assert_eq!(soon("a report", channel.from_worker.recv()).await, Some(settled(number)));
+            assert_eq!(soon("a report", channel.from_worker.recv()).await, Some(spoken(number)));
         }
         let last = soon("the close", channel.from_worker.recv()).await;
         assert_eq!(last, Some(FromWorker::Closed(Box::new(close.clone()))));

@@ -4,21 +4,29 @@
 //! that, where every sample rate has a sample and the clock a frame; so its own frames are those of the worker before it. What
 //! was answered only warms up its detector of speech: it begins no utterance before [`Continuation::answered`].
 
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
 use dalston_protocol::realtime::{ServerMessage, SessionConfig, SessionTranscript, TranscriptFinal};
 use serde::{Deserialize, Serialize};
 
-use super::FromWorker;
+use super::{FromWorker, Spoken};
 
 /// Audio that a detector of speech hears before it has to decide anything, so that it decides as the last one did.
 const WARM_UP: u64 = 2;
+/// Times of the same frame are closer than this, however they were rounded on their way.
+const HALF_A_FRAME: Duration = Duration::from_millis(10);
 /// Two workers place an onset this far apart and mean the same.
 const SAME: f64 = 0.1;
 
 /// What a worker continues.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Continuation {
+    /// How often a connection has taken the session, the first one included.
+    #[serde(default = "first_epoch")]
+    pub epoch: u64,
     /// How often the session has moved, this time included.
     pub moves: u32,
     /// The second of the session's clock at which the first audio stands that this worker hears.
@@ -33,10 +41,14 @@ pub struct Continuation {
     pub replayed: Duration,
     /// Since the session began.
     pub lasted: Duration,
-    /// Speech in the finals.
+    /// Speech of the utterances that are answered for, whether there are words of them or not.
     pub speech: Duration,
     /// The finals.
     pub said: SessionTranscript,
+}
+
+fn first_epoch() -> u64 {
+    1
 }
 
 /// How far a session has come, by what its worker said. Its text form has everything but the finals, which are kept
@@ -47,11 +59,18 @@ pub struct Progress {
     channels: [Channel; 2],
     several_channels: bool,
     utterances: u64,
+    /// Of what is answered for.
     speech: Duration,
+    /// By channel: utterances that ended and are not answered for. They are as few as a worker may be behind, and whoever
+    /// goes on hears them again.
+    #[serde(skip)]
+    spoken: [Vec<Spoken>; 2],
     #[serde(skip)]
     said: SessionTranscript,
     /// The model that it was begun with, and the language of its last final.
     begun: Option<(String, String)>,
+    #[serde(default = "first_epoch")]
+    epoch: u64,
     moves: u32,
 }
 
@@ -66,21 +85,24 @@ struct Channel {
 impl Progress {
     /// Of a session that begins.
     pub fn new(config: &SessionConfig) -> Self {
-        Self { several_channels: config.channels > 1, ..Self::default() }
+        Self { several_channels: config.channels > 1, epoch: first_epoch(), ..Self::default() }
     }
 
     /// To be written down.
     #[must_use]
     pub fn without_finals(&self) -> Self {
-        let Self { settled, channels, several_channels, utterances, speech, said: _, begun, moves } = self;
+        let Self { settled, channels, several_channels, utterances, speech, spoken: _, said: _, begun, epoch, moves } =
+            self;
         Self {
             settled: *settled,
             channels: *channels,
             several_channels: *several_channels,
             utterances: *utterances,
             speech: *speech,
+            spoken: Default::default(),
             said: SessionTranscript::default(),
             begun: begun.clone(),
+            epoch: *epoch,
             moves: *moves,
         }
     }
@@ -112,10 +134,31 @@ impl Progress {
             FromWorker::Event(event) => self.counts_event(event),
             FromWorker::Settled(until) => {
                 self.settled = self.settled.max(*until);
+                self.count_speech();
+                true
+            }
+            FromWorker::Spoken(spoken) => {
+                self.spoken[usize::from(spoken.channel & 1)].push(**spoken);
                 true
             }
             FromWorker::Leaving | FromWorker::Closed(_) => true,
         }
+    }
+
+    /// Counts the utterances that are answered for by now.
+    fn count_speech(&mut self) {
+        let answered = self.answered();
+        for (spoken, answered) in self.spoken.iter_mut().zip(answered) {
+            let is_answered = |spoken: &Spoken| spoken.until <= answered + HALF_A_FRAME;
+            self.speech +=
+                spoken.iter().filter(|spoken| is_answered(spoken)).map(|spoken| spoken.speech).sum::<Duration>();
+            spoken.retain(|spoken| !is_answered(spoken));
+        }
+    }
+
+    /// By channel.
+    fn answered(&self) -> [Duration; 2] {
+        self.channels.map(|channel| seconds(channel.last_end).max(self.settled))
     }
 
     fn counts_event(&mut self, event: &ServerMessage) -> bool {
@@ -154,8 +197,8 @@ impl Progress {
         if let Some((_, language)) = &mut self.begun {
             language.clone_from(&said.language);
         }
-        self.speech += Duration::try_from_secs_f64(said.end - said.start).unwrap_or_default();
         self.said.push(said);
+        self.count_speech();
         true
     }
 
@@ -190,7 +233,7 @@ impl Progress {
         self.begun.as_ref().map(|(model, language)| (model.as_str(), language.as_str()))
     }
 
-    /// Speech in the finals.
+    /// Speech of the utterances that are answered for.
     pub fn speech(&self) -> Duration {
         self.speech
     }
@@ -211,9 +254,10 @@ impl Progress {
     /// What the next worker is handed, which hears the audio from second `from`.
     pub fn continuation(&self, from: u64, replayed: Duration, lasted: Duration) -> Continuation {
         Continuation {
+            epoch: self.epoch,
             moves: self.moves + 1,
             from,
-            answered: self.channels.map(|channel| seconds(channel.last_end).max(self.settled)),
+            answered: self.answered(),
             last_end: self.channels.map(|channel| channel.last_end),
             utterances: self.utterances,
             replayed,
@@ -226,99 +270,15 @@ impl Progress {
     /// Another worker goes on with it.
     pub fn moved(&mut self) {
         self.moves += 1;
+        self.spoken = Default::default();
+    }
+
+    /// Another connection has taken it, the `epoch`-th one.
+    pub fn taken(&mut self, epoch: u64) {
+        self.epoch = epoch;
     }
 }
 
 fn seconds(seconds: f64) -> Duration {
     Duration::try_from_secs_f64(seconds).unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use dalston_protocol::realtime::FinalCause;
-
-    use super::*;
-
-    fn said(number: u64, start: f64, end: f64, channel: Option<u8>) -> FromWorker {
-        FromWorker::Event(Box::new(ServerMessage::Final(TranscriptFinal {
-            utterance_id: format!("utt_{number}"),
-            text: "go".into(),
-            start,
-            end,
-            confidence: None,
-            language: "en".into(),
-            words: Vec::new(),
-            channel,
-            cause: FinalCause::Endpoint,
-            id: None,
-        })))
-    }
-
-    fn speech(starts: bool, timestamp: f64) -> FromWorker {
-        FromWorker::Event(Box::new(match starts {
-            true => ServerMessage::SpeechStart { timestamp, channel: None },
-            false => ServerMessage::SpeechEnd { timestamp, channel: None },
-        }))
-    }
-
-    #[test]
-    fn a_final_settles_its_audio_before_its_worker_says_so() {
-        let mut progress = Progress::new(&SessionConfig::default());
-        assert!(progress.counts(&FromWorker::Settled(Duration::from_millis(1_500))));
-        assert!(progress.counts(&said(3, 5.2, 9.7, None)));
-        assert_eq!(progress.settled(), Duration::from_secs_f64(9.7));
-        let continuation = progress.continuation(progress.from(), Duration::ZERO, Duration::ZERO);
-        assert_eq!((continuation.from, continuation.utterances, continuation.moves), (7, 3, 1));
-        assert_eq!(continuation.answered[0], Duration::from_secs_f64(9.7));
-        assert!(!progress.counts(&said(4, 5.2, 9.7, None)), "nothing is said twice");
-    }
-
-    #[test]
-    fn written_down_and_read_again_it_is_the_same() {
-        let mut progress = Progress::new(&SessionConfig::default());
-        let said = [said(1, 1.0, 2.5, None), said(2, 3.0, 4.5, None)];
-        let finals: Vec<TranscriptFinal> = said
-            .iter()
-            .map(|said| match said {
-                FromWorker::Event(event) => match &**event {
-                    ServerMessage::Final(said) => said.clone(),
-                    other => panic!("{other:?}"),
-                },
-                other => panic!("{other:?}"),
-            })
-            .collect();
-        assert!(said.iter().all(|said| progress.counts(said)) && progress.counts(&speech(true, 5.0)));
-        let text = serde_json::to_string(&progress).expect("it has a JSON form");
-        let read: Progress = serde_json::from_str(&text).expect("it is its own");
-        let zero = Duration::ZERO;
-        let again = read.clone().with_finals(&finals, true);
-        assert_eq!(again.continuation(2, zero, zero), progress.continuation(2, zero, zero));
-        let end = |progress: &Progress| progress.said().clone().into_end("ses_1".parse().expect("an id"), 6.0, 3.0);
-        assert!(!end(&again).truncated);
-        assert!(end(&read.with_finals(&finals[1..], false)).truncated);
-    }
-
-    #[test]
-    fn the_slower_channel_says_from_where_and_each_is_answered_for_itself() {
-        let mut progress = Progress::new(&SessionConfig { channels: 2, ..SessionConfig::default() });
-        progress.counts(&FromWorker::Settled(Duration::from_secs(4)));
-        progress.counts(&said(1, 1.0, 20.0, Some(0)));
-        assert_eq!(progress.from(), 2);
-        let continuation = progress.continuation(2, Duration::ZERO, Duration::ZERO);
-        assert_eq!(continuation.answered, [20, 4].map(Duration::from_secs));
-        assert_eq!(continuation.last_end, [20.0, 0.0]);
-    }
-
-    #[test]
-    fn the_client_is_not_told_again_that_somebody_speaks() {
-        let mut progress = Progress::new(&SessionConfig::default());
-        assert!(progress.counts(&speech(true, 1.0)) && progress.counts(&speech(false, 2.0)));
-        assert!(progress.counts(&speech(true, 3.0)));
-        progress.moved();
-        assert!(!progress.counts(&speech(true, 3.02)), "the one that goes on");
-        assert!(progress.counts(&speech(false, 4.0)));
-        progress.moved();
-        assert!(!progress.counts(&speech(true, 3.0)) && !progress.counts(&speech(false, 4.0)), "the one that is over");
-        assert!(progress.counts(&speech(true, 5.0)));
-    }
 }

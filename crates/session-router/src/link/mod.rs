@@ -75,11 +75,24 @@ pub enum FromWorker {
     /// For the gateway: all audio before this time of the session's clock has been answered for, or held no speech. If the worker
     /// dies, what comes after it has to be heard again and nothing else. A final says the same of its own channel up to its end.
     Settled(Duration),
+    /// For the gateway: an utterance has ended. Comes before what is said of it, if anything is. Boxed: they are few.
+    Spoken(Box<Spoken>),
     /// For the gateway: the worker is going down. It goes on with the session for a while; if another one can have it, better
     /// take it there.
     Leaving,
     /// The session is over. Nothing follows.
     Closed(Box<Close>),
+}
+
+/// How much speech was found in an utterance, whatever its recogniser will make of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Spoken {
+    /// Which channel.
+    pub channel: u8,
+    /// Where its speech ended on the session's clock.
+    pub until: Duration,
+    /// How long it was.
+    pub speech: Duration,
 }
 
 /// The gateway's end of an open session.

@@ -46,7 +46,7 @@ impl Pump<'_> {
                 event.into_iter().for_each(|event| self.event(event, now));
             }
             // The client has no use for it, but a worker that says so is at work.
-            Some(FromWorker::Settled(_)) => self.clock.worker_spoke(now),
+            Some(FromWorker::Settled(_) | FromWorker::Spoken(_)) => self.clock.worker_spoke(now),
             Some(FromWorker::Leaving) => self.worker_leaves(),
             Some(FromWorker::Closed(close)) => self.worker_closed(&close),
             None => self.worker_lost("worker_died"),

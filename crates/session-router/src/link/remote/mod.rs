@@ -40,7 +40,7 @@ pub use secret::ClusterSecret;
 pub use serve::{ServerSettings, WorkerServer};
 
 /// What both sides speak. Its number goes up with every change that an older peer would misread.
-const PROTOCOL: &str = "dalston-link-2";
+const PROTOCOL: &str = "dalston-link-3";
 const REQUEST_ID: &str = "x-request-id";
 const TRACEPARENT: &str = "traceparent";
 

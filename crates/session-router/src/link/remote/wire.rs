@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio_tungstenite::tungstenite::Message;
 
 use super::MAX_AUDIO;
-use crate::link::{Continuation, Departure, FromWorker, Refusal, SessionOffer, ToWorker};
+use crate::link::{Continuation, Departure, FromWorker, Refusal, SessionOffer, Spoken, ToWorker};
 
 /// A frame that is not of this protocol. What stood in it is told to nobody: it may be what somebody said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -98,6 +98,7 @@ enum GatewaySays {
 enum WorkerSays {
     Event(Box<ServerMessage>),
     Settled { micros: u64 },
+    Spoken { channel: u8, until_micros: u64, speech_micros: u64 },
     Leaving,
     Closed(Box<Close>),
 }
@@ -141,6 +142,11 @@ impl Outgoing for FromWorker {
         let says = match self {
             Self::Event(event) => WorkerSays::Event(event),
             Self::Settled(until) => WorkerSays::Settled { micros: until.as_micros() as u64 },
+            Self::Spoken(spoken) => WorkerSays::Spoken {
+                channel: spoken.channel,
+                until_micros: spoken.until.as_micros() as u64,
+                speech_micros: spoken.speech.as_micros() as u64,
+            },
             Self::Leaving => WorkerSays::Leaving,
             Self::Closed(close) => WorkerSays::Closed(close),
         };
@@ -189,6 +195,11 @@ impl Received for FromWorker {
         Ok(match read(text)? {
             WorkerSays::Event(event) => Self::Event(event),
             WorkerSays::Settled { micros } => Self::Settled(Duration::from_micros(micros)),
+            WorkerSays::Spoken { channel, until_micros, speech_micros } => Self::Spoken(Box::new(Spoken {
+                channel,
+                until: Duration::from_micros(until_micros),
+                speech: Duration::from_micros(speech_micros),
+            })),
             WorkerSays::Leaving => Self::Leaving,
             WorkerSays::Closed(close) => Self::Closed(close),
         })
