@@ -11,14 +11,13 @@ use std::{
 };
 
 use dalston_client::{Endpoint, Event, Events, Sink, StreamClient};
-use dalston_protocol::realtime::{ClientMessage, Retention, ServerMessage, SessionConfig, TranscriptFinal};
+use dalston_protocol::realtime::{ClientMessage, Retention, ServerMessage, SessionConfig, SessionEnd, TranscriptFinal};
 use dalston_tests::{
     Collector, Server,
     cluster::{Cluster, Plan},
     session::{self, Heard, PACE, PIECE, side_by_side, undisturbed},
     speech, trace,
 };
-use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -40,17 +39,17 @@ fn client(cluster: &Cluster, config: SessionConfig) -> StreamClient {
 /// It says what `alone` says, in one session. How often it was resumed.
 fn is_whole(heard: &Heard, alone: &Heard) -> usize {
     assert!(alone.finals().len() > 2);
-    heard.assert_says_what(alone);
-    let Some(ServerMessage::SessionEnd(end)) = heard.events.last() else { panic!("{:?}", heard.events.last()) };
     let mut begun = Vec::new();
     for event in &heard.events {
         if let ServerMessage::SessionBegin { session_id, resumed, .. } = event {
-            assert_eq!(*session_id, end.session_id);
+            assert_eq!(*session_id, heard.end().session_id);
             assert_eq!(resumed.is_some(), !begun.is_empty());
             begun.push(session_id);
         }
     }
-    begun.len() - 1
+    let resumed = begun.len() - 1;
+    heard.assert_says_what(alone, resumed);
+    resumed
 }
 
 async fn all_are_whole(sessions: Vec<JoinHandle<Heard>>, alone: &Heard) -> Vec<Heard> {
@@ -82,14 +81,19 @@ async fn a_gateway_that_is_killed_takes_no_word_with_it() {
         .collect();
     println!("seconds of audio that were said again: {behind:?}");
 
-    let Some(ServerMessage::SessionEnd(end)) = alone.events.last() else { panic!("it ended") };
     for heard in all {
-        let (id, _) = heard.begin();
-        let kept = cluster.gateways[1].get(&format!("/v1/realtime/sessions/{id}"));
-        assert_eq!(kept.status, 200, "{}", kept.body);
-        let kept: Value = serde_json::from_str(&kept.body).expect("it is JSON");
-        assert_eq!(kept["transcript"]["text"], end.transcript.as_str(), "{kept}");
+        is_kept_whole(&cluster.gateways[1], heard.end());
     }
+}
+
+/// What is kept of the session is what its client was told in the end.
+fn is_kept_whole(gateway: &Server, end: &SessionEnd) {
+    let kept = gateway.get(&format!("/v1/realtime/sessions/{}", end.session_id));
+    assert_eq!(kept.status, 200, "{}", kept.body);
+    let kept = kept.json();
+    assert_eq!(kept["transcript"]["text"], end.transcript.as_str(), "{kept}");
+    assert_eq!(kept["outcome"], "completed", "{kept}");
+    assert_eq!(kept["speech_seconds"].as_f64(), Some(end.total_speech_duration), "{kept}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -121,8 +125,8 @@ struct HalfWay {
 }
 
 impl HalfWay {
-    async fn at(server: &Server, audio: &[u8]) -> Self {
-        let (mut sink, events, begin) = session::open(&by_hand(server, "resumable=true")).await;
+    async fn at(server: &Server, query: &str, audio: &[u8]) -> Self {
+        let (mut sink, events, begin) = session::open(&by_hand(server, &format!("resumable=true&{query}"))).await;
         let ServerMessage::SessionBegin { resume: Some(offer), .. } = begin else { panic!("no token") };
         sink.send_audio(audio[..audio.len() / 2].to_vec()).await.expect("it takes audio");
         let mut it = Self { _sink: sink, events, token: offer.token.into(), received: 0, heard: Vec::new() };
@@ -150,7 +154,12 @@ impl HalfWay {
     }
 
     /// Sends what is asked for on the connection that it goes on at, and hears the rest of what `alone` says.
-    async fn goes_on(self, (mut sink, mut events, begin): (Sink, Events, ServerMessage), audio: &[u8], alone: &Heard) {
+    async fn goes_on(
+        &self,
+        (mut sink, mut events, begin): (Sink, Events, ServerMessage),
+        audio: &[u8],
+        alone: &Heard,
+    ) -> Heard {
         let ServerMessage::SessionBegin { resumed: Some(resumed), .. } = begin else { panic!("{begin:?}") };
         assert!(resumed.bytes >= self.received);
         sink.send_audio(audio[resumed.bytes as usize..].to_vec()).await.expect("it takes audio");
@@ -159,6 +168,7 @@ impl HalfWay {
         assert_eq!(rest.code, 1000, "{}", rest.reason);
         let texts: Vec<&str> = self.heard.iter().map(|said| &*said.text).chain(rest.texts()).collect();
         assert_eq!(texts, alone.texts());
+        rest
     }
 }
 
@@ -167,7 +177,7 @@ async fn a_session_is_resumed_at_the_other_gateway_while_the_first_still_believe
     let cluster = Plan::loopback().gateways(2).realtime(2).for_jobs(0, 0).start().await;
     let audio = speech::demo();
     let alone = undisturbed(cluster.gateway(), &audio).await;
-    let mut first = HalfWay::at(&cluster.gateways[0], &audio).await;
+    let mut first = HalfWay::at(&cluster.gateways[0], "", &audio).await;
     let second = session::open(&by_hand(&cluster.gateways[1], &first.query())).await;
     let began = Instant::now();
     let told = session::rest(&mut first.events).await;
@@ -178,13 +188,36 @@ async fn a_session_is_resumed_at_the_other_gateway_while_the_first_still_believe
     first.goes_on(second, &audio, &alone).await;
 }
 
+/// Its worker gives it up and keeps the half that it had, when the whole is kept already.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_stands_still_takes_nothing_from_what_is_kept_of_the_session_it_had() {
+    let plan = Plan::loopback().gateways(2).realtime(2).for_jobs(0, 0);
+    let expected = ["a worker was lost", "looks for another worker", "heartbeat", "Redis"];
+    let cluster = expected.iter().fold(plan, |plan, line| plan.expect(line)).start().await;
+    let audio = speech::demo();
+    let alone = undisturbed(cluster.gateway(), &audio).await;
+    let first = HalfWay::at(&cluster.gateways[0], "retention=1", &audio).await;
+    cluster.gateways[0].signal("STOP");
+    let second = session::open(&by_hand(&cluster.gateways[1], &first.query())).await;
+    let rest = first.goes_on(second, &audio, &alone).await;
+    is_kept_whole(&cluster.gateways[1], rest.end());
+    let keeps_its_half = async {
+        while !cluster.realtime.iter().any(|worker| worker.log().contains("is kept as it ended there")) {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), keeps_its_half).await.expect("it finds its gateway dead");
+    is_kept_whole(&cluster.gateways[1], rest.end());
+    cluster.gateways[0].signal("CONT");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_outlives_a_gateway_that_was_told_to_end() {
     let plan = Plan::loopback().gateways(2).realtime(2).for_jobs(0, 0).env("DALSTON_DRAIN_TIMEOUT", "2s");
     let mut cluster = plan.start().await;
     let audio = speech::demo();
     let alone = undisturbed(cluster.gateway(), &audio).await;
-    let mut first = HalfWay::at(&cluster.gateways[0], &audio).await;
+    let mut first = HalfWay::at(&cluster.gateways[0], "", &audio).await;
     assert!(tokio::task::block_in_place(|| cluster.gateways[0].stop()).success());
     let told = session::rest(&mut first.events).await;
     assert_eq!(told.code, 1012, "{}", told.reason);

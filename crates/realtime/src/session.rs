@@ -26,7 +26,7 @@ use dalston_protocol::{
     realtime::{ClientMessage, ConfigUpdate, ServerMessage, SessionInfo, SessionTranscript},
 };
 use dalston_session_router::link::{Continuation, Departure, FromWorker, SessionOffer, ToWorker};
-use dalston_store::{Recording, RecordingStart};
+use dalston_store::{Incarnation, Recording, RecordingStart};
 use dalston_telemetry::{SessionStart, SessionTrace};
 use tokio::{sync::mpsc, time::Instant};
 use tokio_util::sync::CancellationToken;
@@ -376,7 +376,12 @@ fn recording_start(offer: &SessionOffer, service: &Service, continues: Option<&C
         language: service.language.clone(),
         model: service.engine.capabilities().full_name(),
         started_at: SystemTime::now() - lasted,
+        incarnation: continues.map_or(Incarnation::FIRST, incarnation_of),
     }
+}
+
+fn incarnation_of(continues: &Continuation) -> Incarnation {
+    Incarnation { epoch: continues.epoch, moves: continues.moves }
 }
 
 fn begin_trace(shared: &Shared, offer: &SessionOffer, service: &Service) -> SessionTrace {

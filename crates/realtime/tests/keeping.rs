@@ -2,12 +2,14 @@
 
 mod support;
 
+use std::time::Duration;
+
 use dalston_protocol::realtime::{Retention, ServerMessage, SessionConfig};
 use dalston_realtime::RealtimeConfig;
-use dalston_session_router::link::{Departure, Refusal, ToWorker};
+use dalston_session_router::link::{Departure, FromWorker, Progress, Refusal, ToWorker};
 use dalston_store::{Archive, Limits};
 use dalston_telemetry::SessionOutcome;
-use support::{Scripted, Stage, noise, stream, without_vad};
+use support::{Scripted, Stage, chunks, noise, stream, without_vad};
 
 #[tokio::test]
 async fn a_session_that_asks_to_be_kept_is_there_when_its_end_is_told() {
@@ -53,6 +55,50 @@ async fn a_kept_session_says_how_its_client_left() {
         assert_eq!((kept.summary.outcome.as_str(), kept.summary.close_code), (outcome, close_code));
         assert!(kept.transcript.text.starts_with("16000:"), "{}", kept.transcript.text);
     }
+    archive.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_session_that_was_never_heard_of_is_not_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let archive = Archive::open(folder.path(), Limits::default()).await.unwrap();
+    let stage = Stage::keeping(Scripted::working(), RealtimeConfig::default(), Some(archive.clone())).await;
+    let mut client = stage.open(SessionConfig { retention: Retention::Forever, ..without_vad() }).await;
+    // As a gateway does that has waited too long for the answer.
+    let (nowhere, _) = tokio::sync::mpsc::channel(1);
+    client.channel.to_worker = nowhere;
+    client.rest().await;
+    assert_eq!(archive.list("test", 10, None).await.unwrap().sessions, []);
+    archive.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_a_worker_keeps_of_a_session_that_it_has_lost_replaces_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let archive = Archive::open(folder.path(), Limits::default()).await.unwrap();
+    let stage = Stage::keeping(Scripted::working(), RealtimeConfig::default(), Some(archive.clone())).await;
+    let config = SessionConfig { retention: Retention::Days(1), store_audio: true, ..without_vad() };
+    let mut first = stage.open(config.clone()).await;
+    first.audio(noise(1.0)).await;
+    let FromWorker::Event(begin) = first.next().await else { panic!("it begins with an event") };
+    let ServerMessage::SessionBegin { session_id, .. } = *begin else { panic!("{begin:?}") };
+
+    // Its client has gone on with it, and the gateway that had it does not know.
+    let mut progress = Progress::new(&config);
+    progress.taken(2);
+    let continuation = progress.continuation(0, Duration::ZERO, Duration::ZERO);
+    let second = stage.continues_as(session_id.clone(), config, continuation).await;
+    let heard = second.stream(chunks(noise(2.0), 3_200)).await;
+    let end = heard.session_end().expect("it ended well");
+    let kept = async || archive.get("test", &session_id).await.unwrap().expect("it is kept");
+    assert_eq!(kept().await.transcript.text, end.transcript);
+
+    let (nowhere, _) = tokio::sync::mpsc::channel(1);
+    first.channel.to_worker = nowhere;
+    let half = first.rest().await.session_end().expect("what was received is answered").clone();
+    assert_ne!(half.transcript, end.transcript);
+    let kept = kept().await;
+    assert_eq!((kept.transcript.text, kept.summary.outcome.as_str()), (end.transcript.clone(), "completed"));
     archive.close().await.unwrap();
 }
 

@@ -16,7 +16,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     Location, Recording, RecordingStart, Shelf, StoreError,
     finishing::{self, Waiting},
-    spool::{Part, Spool},
+    spool::{Part, Spool, Spooled},
     tape::Writer,
     wav::{self, WavFormat},
 };
@@ -144,7 +144,8 @@ impl Archive {
         let (writer, _) = writer.as_ref()?;
         let format = WavFormat::of(&start.config).filter(|_| start.config.store_audio);
         let tape = format.map(|format| {
-            let path = self.shared.spool.file(&start.session_id, Part::Audio);
+            let spooled = Spooled { id: start.session_id.clone(), incarnation: start.incarnation };
+            let path = self.shared.spool.file(&spooled, Part::Audio);
             writer.tape(&start.session_id, format, path)
         });
         Some(Recording::new(self.shared.clone(), start, tape))

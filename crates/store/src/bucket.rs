@@ -92,6 +92,11 @@ impl Bucket {
         fault::is_of_bucket(error)
     }
 
+    /// Whether what was refused is a condition on what is there, by a server that knows none or was said to.
+    pub(crate) fn knows_no_conditions(error: &object_store::Error) -> bool {
+        matches!(error, object_store::Error::NotImplemented { .. }) || fault::is_not_implemented(error)
+    }
+
     pub(crate) fn error(&self, key: &Key, error: &object_store::Error) -> StoreError {
         fault::told(self.path(key).into(), self.has_keys, error)
     }

@@ -9,7 +9,6 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use dalston_protocol::SessionId;
 use object_store::path::Path as Key;
 use parking_lot::Mutex;
 use serde::Serialize;
@@ -19,31 +18,32 @@ use crate::{
     SessionSummary, StoreError,
     archive::Shared,
     place::{Place, TenantFolder},
+    replacing::Replaced,
     session::SessionFile,
     shelf::Shelf,
-    spool::{Part, Spool},
+    spool::{Part, Spool, Spooled},
     tape::EndedTape,
 };
 
 /// Committed sessions that are not in their place yet. Only their ids: what they are made of lies in the spool, so its disk is
 /// their bound.
 #[derive(Debug, Default)]
-pub(crate) struct Waiting(Mutex<BTreeSet<SessionId>>);
+pub(crate) struct Waiting(Mutex<BTreeSet<Spooled>>);
 
 impl Waiting {
     pub(crate) fn len(&self) -> usize {
         self.0.lock().len()
     }
 
-    fn add(&self, id: SessionId) {
+    fn add(&self, id: Spooled) {
         self.0.lock().insert(id);
     }
 
-    fn remove(&self, id: &SessionId) {
+    fn remove(&self, id: &Spooled) {
         self.0.lock().remove(id);
     }
 
-    fn after(&self, last: Option<&SessionId>) -> Option<SessionId> {
+    fn after(&self, last: Option<&Spooled>) -> Option<Spooled> {
         let waiting = self.0.lock();
         waiting.iter().find(|id| last.is_none_or(|last| *id > last)).cloned()
     }
@@ -67,7 +67,7 @@ impl Finished {
             session.summary.audio = Some(tape.stored(shared.limits.patience).await);
         }
         let has_audio = session.summary.has_audio();
-        let id = session.summary.session_id.clone();
+        let id = session.spooled();
         // Nobody closes it.
         let turn = shared.committing.acquire().await;
         let (spool, content) = (shared.spool.clone(), json(&session));
@@ -88,7 +88,7 @@ impl Finished {
         match published {
             Ok(()) => Ok(session.summary),
             Err(error) => {
-                tracing::warn!(event = "session_postponed", session_id = %id, %error, "a finished session waits in the spool");
+                tracing::warn!(event = "session_postponed", session_id = %id.id, %error, "a finished session waits in the spool");
                 shared.waiting.add(id);
                 Err(StoreError::Postponed(Box::new(error)))
             }
@@ -102,23 +102,39 @@ impl Finished {
 /// must not see it again: its transcript is no longer in the spool then, nor on the shelf, and that is how it is told.
 async fn publish(shelf: &Shelf, spool: &Spool, session: &SessionFile) -> Result<(), StoreError> {
     let summary = &session.summary;
-    let id = &summary.session_id;
-    let place = Place::of(TenantFolder::of(&session.tenant), id);
-    let adopt = async |part: Part, key: Key| shelf.adopt(spool, id, part, &key).await;
+    let (id, of) = (session.spooled(), session.incarnation);
+    let place = Place::of(TenantFolder::of(&session.tenant), &id.id);
+    let adopt = async |part: Part, key: Key| shelf.adopt(spool, &id, part, &key).await;
     if let Some(at) = summary.expires_at {
         shelf.note(&place.expiry(at)).await?;
     }
-    let was_deleted = !adopt(Part::Transcript, place.transcript()).await?
-        || summary.has_audio() && !adopt(Part::Audio, place.audio()).await?
-        || !adopt(Part::Session, place.session()).await?;
-    if was_deleted {
-        spool.discard(id);
+    let was_deleted = !adopt(Part::Transcript, place.transcript(of)).await?
+        || summary.has_audio() && !adopt(Part::Audio, place.audio(of)).await?;
+    let replaced = if was_deleted { Replaced::Deleted } else { shelf.replace(spool, session, &place).await? };
+    match replaced {
+        Replaced::Stands(Some(before)) if before.incarnation != of => {
+            if let Err(error) = shelf.clear_files(&before, &place).await {
+                // It goes with the session.
+                tracing::debug!(%error, session_id = %id.id, "a part of a session that is kept whole stays beside it");
+            }
+        }
+        Replaced::Stands(_) => {}
+        Replaced::Outdated(later) => {
+            tracing::info!(
+                event = "session_outdated", session_id = %id.id, incarnation = %of, by = %later.incarnation,
+                "a session went on elsewhere and is kept as it ended there"
+            );
+            shelf.clear_files(session, &place).await?;
+            shelf.clear_note(session, &later, &place).await?;
+            spool.discard(&id);
+        }
+        Replaced::Deleted => spool.discard(&id),
     }
     Ok(())
 }
 
 /// The same for a session whose `session.json` is in the spool only.
-async fn publish_spooled(shelf: &Shelf, spool: &Spool, id: &SessionId) -> Result<(), StoreError> {
+async fn publish_spooled(shelf: &Shelf, spool: &Spool, id: &Spooled) -> Result<(), StoreError> {
     let content = spool.session(id)?;
     let session: SessionFile =
         serde_json::from_slice(&content).map_err(|error| StoreError::damaged(spool.file(id, Part::Session), &error))?;
@@ -145,7 +161,7 @@ pub(crate) async fn recover(shelf: &Shelf, spool: &Spool) -> Result<Waiting, Sto
         match publish_spooled(shelf, spool, &id).await {
             Ok(()) => recovered += 1,
             Err(error) => {
-                tracing::warn!(event = "session_not_recovered", session_id = %id, %error, "a finished session stays in the spool");
+                tracing::warn!(event = "session_not_recovered", session_id = %id.id, %error, "a finished session stays in the spool");
                 is_reachable = !matches!(error, StoreError::Unreachable { .. });
                 kept.insert(id);
             }
@@ -174,7 +190,7 @@ async fn catch_up(shared: &Shared) {
         match publish_spooled(&shared.shelf, &shared.spool, &id).await {
             Ok(()) => {
                 shared.waiting.remove(&id);
-                tracing::info!(event = "session_caught_up", session_id = %id, "a session that waited is on the shelf");
+                tracing::info!(event = "session_caught_up", session_id = %id.id, "a session that waited is on the shelf");
             }
             Err(StoreError::Unreachable { .. }) => return,
             // It was told when it was postponed.

@@ -48,12 +48,14 @@ pub mod artifacts;
 mod bucket;
 mod error;
 mod finishing;
+mod incarnation;
 pub mod jobs;
 mod listing;
 mod location;
 mod place;
 mod recording;
 mod reel;
+mod replacing;
 mod session;
 mod shelf;
 mod spool;
@@ -67,6 +69,7 @@ mod wav;
 pub use archive::{Archive, Limits};
 pub use artifacts::{Artifacts, Stored, TaskOutputFile, Upload, job_folder, node_folder};
 pub use error::{Cause, StoreError};
+pub use incarnation::Incarnation;
 pub use jobs::{
     AnnouncedEngine, Change, Created, DeadPage, DeadTask, Deleted, Delivery, Idempotency, JOB_QUEUE, JobPage,
     JobRecord, JobStore, KeyHash, KeyRecord, KeyStore, ListQuery, MAX_KEYS, MAX_WEBHOOKS, NewJob, NewKeyRecord,

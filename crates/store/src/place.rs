@@ -8,6 +8,10 @@
 //! spool/…                                                               sessions that are not finished yet
 //! ```
 //!
+//! The files beside `session.json` are those of its own incarnation: `transcript.2-0.json` is of a session that a second connection
+//! has taken. So two workers that write of one session write no file of each other's, and whichever `session.json` is there has
+//! its own beside it.
+//!
 //! The minute comes out of the id itself, which begins with the time it was made (UUID version 7). So one session is found
 //! without a search, the newest are found by looking at the last folders only, and no folder holds more than a minute of one
 //! tenant. Nothing that a client chose becomes part of a path.
@@ -21,6 +25,8 @@ use dalston_protocol::SessionId;
 use object_store::path::Path as Key;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
+
+use crate::Incarnation;
 
 const SESSIONS: &str = "sessions";
 const EXPIRES: &str = "expires";
@@ -130,18 +136,24 @@ impl Place {
     }
 
     /// What was said.
-    pub(crate) fn transcript(&self) -> Key {
-        self.file("transcript.json")
+    pub(crate) fn transcript(&self, of: Incarnation) -> Key {
+        self.file(&format!("transcript{}.json", of.infix()))
     }
 
     /// What was heard.
-    pub(crate) fn audio(&self) -> Key {
-        self.file("audio.wav")
+    pub(crate) fn audio(&self, of: Incarnation) -> Key {
+        self.file(&format!("audio{}.wav", of.infix()))
     }
 
-    fn file(&self, name: &str) -> Key {
+    /// The folder itself.
+    pub(crate) fn folder(&self) -> Key {
         let Self { tenant, minute, id } = self;
-        tenant.minute(minute).join(id.as_str()).join(name)
+        tenant.minute(minute).join(id.as_str())
+    }
+
+    /// A file in it.
+    pub(crate) fn file(&self, name: &str) -> Key {
+        self.folder().join(name)
     }
 
     /// The note that this session is to be swept after that time.

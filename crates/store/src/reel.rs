@@ -78,10 +78,18 @@ impl Reel {
         self.remove();
     }
 
-    pub(crate) fn remove(&self) {
+    fn remove(&self) {
         // What cannot be removed now is, when the archive is opened the next time.
         let _ = fs::remove_file(&self.path);
         self.written.store(0, Ordering::Relaxed);
+    }
+
+    /// Removes what was written, if anything was. If nothing was, a file of this name is not of this tape: a worker that was
+    /// too late to take a session is asked for it again.
+    pub(crate) fn throw_away(&self) {
+        if self.written.load(Ordering::Relaxed) > 0 {
+            self.remove();
+        }
     }
 
     /// Adds audio, unless a write failed before.
@@ -119,7 +127,7 @@ impl Reel {
         let written = self.written.load(Ordering::Relaxed);
         let data = self.format.whole_frames(written);
         if data == 0 {
-            self.remove();
+            self.throw_away();
             return Ok(0);
         }
         let mut file = OpenOptions::new().write(true).open(&self.path)?;

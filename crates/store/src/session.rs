@@ -11,6 +11,8 @@ use dalston_protocol::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::{Incarnation, spool::Spooled};
+
 /// What is known of a session when it begins.
 #[derive(Debug, Clone)]
 pub struct RecordingStart {
@@ -28,6 +30,8 @@ pub struct RecordingStart {
     pub model: String,
     /// When it began.
     pub started_at: SystemTime,
+    /// Which part of its life is recorded.
+    pub incarnation: Incarnation,
 }
 
 /// What is known when it ended.
@@ -136,11 +140,19 @@ pub struct Page {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct SessionFile {
     pub(crate) tenant: Box<str>,
+    /// Who wrote it. The files beside it bear it in their names.
+    #[serde(default, skip_serializing_if = "Incarnation::is_first")]
+    pub(crate) incarnation: Incarnation,
     #[serde(flatten)]
     pub(crate) summary: SessionSummary,
 }
 
 impl SessionFile {
+    /// As it lies in the spool.
+    pub(crate) fn spooled(&self) -> Spooled {
+        Spooled { id: self.summary.session_id.clone(), incarnation: self.incarnation }
+    }
+
     /// The file and the transcript beside it. The audio is told later, when the disk has it.
     pub(crate) fn new(start: RecordingStart, record: SessionRecord) -> (Self, Transcript) {
         let end = record.end;
@@ -168,7 +180,7 @@ impl SessionFile {
             segments: end.segments,
             truncated: end.truncated,
         };
-        (Self { tenant: start.tenant.as_ref().into(), summary }, transcript)
+        (Self { tenant: start.tenant.as_ref().into(), incarnation: start.incarnation, summary }, transcript)
     }
 }
 

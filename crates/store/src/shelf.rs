@@ -25,7 +25,7 @@ use crate::{
     artifacts::{PIECE, Upload},
     place::{Place, TenantFolder},
     session::SessionFile,
-    spool::{Part, Spool},
+    spool::{Part, Spool, Spooled},
     storage::Storage,
 };
 
@@ -47,7 +47,7 @@ impl std::fmt::Debug for AudioStream {
 /// Finished sessions. Cheap to clone; all clones are one shelf.
 #[derive(Debug, Clone)]
 pub struct Shelf {
-    storage: Storage,
+    pub(crate) storage: Storage,
     neighbour: Option<Arc<Neighbour>>,
 }
 
@@ -81,10 +81,18 @@ impl Shelf {
     /// [`StoreError::Damaged`], or any error of the storage.
     pub async fn get(&self, tenant: &str, id: &SessionId) -> Result<Option<StoredSession>, StoreError> {
         let place = Place::of(TenantFolder::of(tenant), id);
-        let Some(summary) = self.summary(tenant, &place).await? else { return Ok(None) };
-        let transcript: Option<Transcript> = self.parsed(&place.transcript()).await?;
-        // Deleted in between.
-        Ok(transcript.map(|transcript| StoredSession { summary, transcript }))
+        let mut looked_at = None;
+        while let Some(SessionFile { incarnation, summary, .. }) = self.shown(tenant, &place).await? {
+            let transcript: Option<Transcript> = self.parsed(&place.transcript(incarnation)).await?;
+            if let Some(transcript) = transcript {
+                return Ok(Some(StoredSession { summary, transcript }));
+            }
+            // Deleted in between; or replaced, and then the greater one has its own.
+            if looked_at.replace(incarnation) == Some(incarnation) {
+                break;
+            }
+        }
+        Ok(None)
     }
 
     /// The WAV file of a kept session of this tenant, if it has one.
@@ -93,23 +101,26 @@ impl Shelf {
     /// [`StoreError::Damaged`], or any error of the storage.
     pub async fn audio(&self, tenant: &str, id: &SessionId) -> Result<Option<AudioStream>, StoreError> {
         let place = Place::of(TenantFolder::of(tenant), id);
-        match self.summary(tenant, &place).await? {
-            Some(summary) if summary.has_audio() => self.stream(&place.audio()).await,
+        match self.shown(tenant, &place).await? {
+            Some(session) if session.summary.has_audio() => self.stream(&place.audio(session.incarnation)).await,
             _ => Ok(None),
         }
     }
 
     /// What ran, if this tenant may see it.
     pub(crate) async fn summary(&self, tenant: &str, place: &Place) -> Result<Option<SessionSummary>, StoreError> {
+        Ok(self.shown(tenant, place).await?.map(|session| session.summary))
+    }
+
+    async fn shown(&self, tenant: &str, place: &Place) -> Result<Option<SessionFile>, StoreError> {
         let session: Option<SessionFile> = self.parsed(&place.session()).await?;
         let now = SystemTime::now();
-        let shown = session.filter(|session| &*session.tenant == tenant && !session.summary.is_expired(now));
-        Ok(shown.map(|session| session.summary))
+        Ok(session.filter(|session| &*session.tenant == tenant && !session.summary.is_expired(now)))
     }
 
     /// Brings a file of the spool to its place. Doing it again after it was done does nothing. Whether it is there now: when
     /// neither place has it, it was brought there before and then removed.
-    pub(crate) async fn adopt(&self, spool: &Spool, id: &SessionId, part: Part, key: &Key) -> Result<bool, StoreError> {
+    pub(crate) async fn adopt(&self, spool: &Spool, id: &Spooled, part: Part, key: &Key) -> Result<bool, StoreError> {
         match &self.neighbour {
             Some(neighbour) => {
                 let _folders = neighbour.folders.read().await;

@@ -4,10 +4,13 @@
 //! into being: from then on the session is *committed*, and whatever dies, it will be moved to its place. That move takes
 //! `<id>.json` last, so the entry of the journal goes in the same moment as the session becomes visible.
 //!
+//! A session that has left this worker and come back has two records here, each under its own incarnation: `<id>.2-0.json`.
+//!
 //! The lock on the archive is held here too: two processes would take each other's open sessions for remains.
 
 use std::{
     collections::HashSet,
+    fmt,
     fs::{self, DirBuilder, File, TryLockError},
     io::Write,
     os::unix::fs::DirBuilderExt,
@@ -17,7 +20,7 @@ use std::{
 use dalston_protocol::SessionId;
 use object_store::path::Path as Key;
 
-use crate::StoreError;
+use crate::{Incarnation, StoreError};
 
 const FOLDER: &str = "spool";
 const LOCK: &str = "lock";
@@ -47,12 +50,33 @@ impl Part {
         }
     }
 
-    /// The session and part that a file's name tells.
-    fn of(name: &str) -> Option<(SessionId, Self)> {
+    /// The record and the part of it that a file's name tells.
+    fn of(name: &str) -> Option<(Spooled, Self)> {
+        Self::ALL.into_iter().find_map(|part| Some((Spooled::of(name.strip_suffix(part.suffix())?)?, part)))
+    }
+}
+
+/// A record in the spool: a session, and which part of its life is recorded. Shown as its files are named.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Spooled {
+    pub(crate) id: SessionId,
+    pub(crate) incarnation: Incarnation,
+}
+
+impl Spooled {
+    fn of(stem: &str) -> Option<Self> {
         // No id has a dot.
-        let (id, _) = name.split_once('.')?;
-        let part = Self::ALL.into_iter().find(|part| &name[id.len()..] == part.suffix())?;
-        Some((id.parse().ok()?, part))
+        let (id, incarnation) = match stem.split_once('.') {
+            Some((id, incarnation)) => (id, incarnation.parse().ok().filter(|read: &Incarnation| !read.is_first())?),
+            None => (stem, Incarnation::FIRST),
+        };
+        Some(Self { id: id.parse().ok()?, incarnation })
+    }
+}
+
+impl fmt::Display for Spooled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.id, self.incarnation.infix())
     }
 }
 
@@ -78,12 +102,12 @@ impl Spool {
         }
     }
 
-    pub(crate) fn file(&self, id: &SessionId, part: Part) -> PathBuf {
+    pub(crate) fn file(&self, id: &Spooled, part: Part) -> PathBuf {
         self.folder.join(format!("{id}{}", part.suffix()))
     }
 
     /// The same file as the store names it.
-    pub(crate) fn key(id: &SessionId, part: Part) -> Key {
+    pub(crate) fn key(id: &Spooled, part: Part) -> Key {
         Key::from_iter([FOLDER, &format!("{id}{}", part.suffix())])
     }
 
@@ -97,7 +121,7 @@ impl Spool {
     /// Everything is on the disk itself before the last move, so that this holds when the power goes, too.
     pub(crate) fn commit(
         &self,
-        id: &SessionId,
+        id: &Spooled,
         transcript: &[u8],
         session: &[u8],
         has_audio: bool,
@@ -113,7 +137,7 @@ impl Spool {
     }
 
     /// Forgets a session that will not be kept.
-    pub(crate) fn discard(&self, id: &SessionId) {
+    pub(crate) fn discard(&self, id: &Spooled) {
         for part in Part::ALL {
             // What cannot be removed now is, when the archive is opened the next time.
             let _ = fs::remove_file(self.file(id, part));
@@ -121,19 +145,19 @@ impl Spool {
     }
 
     /// The committed sessions that are not in their place yet.
-    pub(crate) fn committed(&self) -> Result<Vec<SessionId>, StoreError> {
+    pub(crate) fn committed(&self) -> Result<Vec<Spooled>, StoreError> {
         let parts = self.files()?.into_iter().filter_map(|(_, name)| Part::of(&name));
         Ok(parts.filter(|(_, part)| *part == Part::Session).map(|(id, _)| id).collect())
     }
 
     /// What a committed session's `session.json` says.
-    pub(crate) fn session(&self, id: &SessionId) -> Result<Vec<u8>, StoreError> {
+    pub(crate) fn session(&self, id: &Spooled) -> Result<Vec<u8>, StoreError> {
         let path = self.file(id, Part::Session);
         fs::read(&path).map_err(|error| StoreError::at(path, error))
     }
 
     /// Removes all that is not of these sessions. The number of sessions that were never finished.
-    pub(crate) fn clear_except(&self, kept: &HashSet<SessionId>) -> Result<usize, StoreError> {
+    pub(crate) fn clear_except(&self, kept: &HashSet<Spooled>) -> Result<usize, StoreError> {
         let mut unfinished = HashSet::new();
         for (path, name) in self.files()? {
             let session = Part::of(&name).map(|(id, _)| id);
@@ -182,10 +206,23 @@ mod tests {
     #[test]
     fn the_name_of_a_file_tells_its_session_and_part() {
         let id = SessionId::generate();
-        for part in Part::ALL {
-            assert_eq!(Part::of(&format!("{id}{}", part.suffix())), Some((id.clone(), part)));
+        for incarnation in [Incarnation::FIRST, Incarnation { epoch: 1, moves: 2 }, Incarnation { epoch: 12, moves: 0 }]
+        {
+            let spooled = Spooled { id: id.clone(), incarnation };
+            for part in Part::ALL {
+                assert_eq!(Part::of(&format!("{spooled}{}", part.suffix())), Some((spooled.clone(), part)));
+            }
         }
-        for other in ["notes.txt", ".json", "ses_.json", "ses_1", "ses_1.json.bak", "ses_1.mp3"] {
+        for other in [
+            "notes.txt",
+            ".json",
+            "ses_.json",
+            "ses_1",
+            "ses_1.json.bak",
+            "ses_1.mp3",
+            "ses_1.1-0.json",
+            "ses_1.x.json",
+        ] {
             assert_eq!(Part::of(other), None, "{other}");
         }
     }

@@ -71,8 +71,10 @@ impl Shelf {
     /// Whether there was a session. Also finishes a deletion that was interrupted.
     async fn remove_session(&self, place: &Place) -> Result<bool, StoreError> {
         let was_there = self.remove(&place.session()).await?;
-        self.clear(&place.transcript()).await?;
-        self.clear(&place.audio()).await?;
+        // Of every incarnation: one may have been interrupted while it gave way to another.
+        for name in self.folders(&place.folder()).await? {
+            self.clear(&place.file(&name)).await?;
+        }
         Ok(was_there)
     }
 }

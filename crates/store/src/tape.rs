@@ -80,10 +80,10 @@ fn carry_out(mut orders: mpsc::Receiver<Order>) {
     while let Some(order) = orders.blocking_recv() {
         match order {
             Order::Write { reel, page, _room } => reel.write(&page),
-            Order::End { reel, tell: None } => reel.remove(),
+            Order::End { reel, tell: None } => reel.throw_away(),
             Order::End { reel, tell: Some(tell) } => {
                 if tell.send(reel.complete()).is_err() {
-                    reel.remove();
+                    reel.throw_away();
                 }
             }
         }

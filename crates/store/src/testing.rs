@@ -8,11 +8,17 @@ use std::{
     fs, io,
     net::{Ipv4Addr, SocketAddr, TcpListener},
     path::Path,
-    sync::mpsc,
+    sync::{Arc, mpsc},
     thread::{self, JoinHandle},
 };
 
-use hyper::server::conn::http1;
+use hyper::{
+    Request,
+    body::Incoming,
+    header::{IF_MATCH, IF_NONE_MATCH},
+    server::conn::http1,
+    service::{Service, service_fn},
+};
 use hyper_util::rt::TokioIo;
 use s3s::{
     auth::SimpleAuth,
@@ -134,6 +140,16 @@ impl Drop for S3Server {
 async fn serve(listener: TcpListener, service: S3Service, mut orders: UnboundedReceiver<Order>) -> io::Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let mut connections = JoinSet::new();
+    let turns = Arc::new(tokio::sync::Mutex::new(()));
+    let service = service_fn(move |request: Request<Incoming>| {
+        let (service, turns) = (service.clone(), turns.clone());
+        async move {
+            // Over a folder it looks first and writes later; a real server does both in one step.
+            let is_conditional = [IF_MATCH, IF_NONE_MATCH].iter().any(|name| request.headers().contains_key(name));
+            let _turn = if is_conditional { Some(turns.lock().await) } else { None };
+            Service::call(&service, request).await
+        }
+    });
     loop {
         tokio::select! {
             order = orders.recv() => match order {

@@ -186,8 +186,11 @@ impl Session {
         );
         let whole = transcript.into_end(offer.session_id.clone(), received.seconds(), told.speech.as_secs_f64());
         let mut last_words = Vec::with_capacity(4);
-        // A session that another worker goes on with is kept there.
-        if let Some(recording) = recording.filter(|_| reason != End::Gone(Departure::MOVED)) {
+        // A session that another worker goes on with is kept there. So is one that its gateway has given up waiting to be
+        // taken here, and that was never heard of.
+        let is_elsewhere = reason == End::Gone(Departure::MOVED)
+            || reason == End::Gone(Departure::VANISHED) && received == AudioTime::ZERO;
+        if let Some(recording) = recording.filter(|_| !is_elsewhere) {
             let outcome = reason.outcome().as_str().to_owned();
             let record =
                 SessionRecord { outcome, close_code, end: whole.clone(), ended_at: SystemTime::now(), trace_id };

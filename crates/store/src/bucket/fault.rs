@@ -87,6 +87,11 @@ pub(super) fn is_of_bucket(error: &object_store::Error) -> bool {
     between(&chain(error), "<Code>", "</Code>") == Some("NoSuchBucket")
 }
 
+/// Whether the server has never heard of what it was asked for.
+pub(super) fn is_not_implemented(error: &object_store::Error) -> bool {
+    between(&chain(error), "<Code>", "</Code>") == Some("NotImplemented")
+}
+
 /// What every level of the error says, to look into and never to show.
 fn chain(error: &object_store::Error) -> String {
     let mut text = error.to_string();

@@ -11,7 +11,7 @@ use dalston_protocol::{
     RequestId, Segment, SessionId,
     realtime::{Retention, SessionConfig, SessionEnd},
 };
-use dalston_store::{Archive, Limits, Recording, RecordingStart, SessionRecord, SessionSummary};
+use dalston_store::{Archive, Incarnation, Limits, Recording, RecordingStart, SessionRecord, SessionSummary};
 use futures_util::TryStreamExt;
 
 pub const TENANT: &str = "key_1";
@@ -87,6 +87,7 @@ pub fn start() -> RecordingStart {
         language: "en".into(),
         model: "loopback/loopback".into(),
         started_at: SystemTime::now(),
+        incarnation: Incarnation::FIRST,
     }
 }
 

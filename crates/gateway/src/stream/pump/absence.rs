@@ -91,7 +91,7 @@ impl Pump<'_> {
         }
         if let Some(keeping) = self.keeping.take() {
             // It bounds its waits by itself.
-            tokio::spawn(keeping.give_up());
+            self.last_words.spawn(keeping.give_up());
         }
         self.socket = None;
         self.hang_up(now);
