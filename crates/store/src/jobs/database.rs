@@ -133,17 +133,16 @@ impl Run for Reader<'_> {
 async fn sqlite(path: &Path) -> Result<Database, StoreError> {
     let path = std::path::absolute(path).map_err(|error| StoreError::at(path, error))?;
     make_private(&path)?;
+    let database = Sqlite::open(&path).await?;
     let options = options(&format!("sqlite://{}", escaped(&path)?))?;
     let mut connection = AnyConnection::connect_with(&options).await?;
-    connection.execute("PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL;").await?;
+    connection.execute("PRAGMA busy_timeout = 10000;").await?;
     let mut alone = connection.begin_with("BEGIN IMMEDIATE").await?;
     // `AUTOINCREMENT`, because a number that comes again could be marked as sent by who saw the first.
     let migrator = migrator("INTEGER PRIMARY KEY AUTOINCREMENT");
     // `run` in a form whose future is `Send` here; a second process waits for the transaction of the first.
     migrator.run_direct(None, &mut *alone, false).await.map_err(wrong)?;
     alone.commit().await?;
-    // The log stays as it is until the last connection closes it.
-    let database = Sqlite::open(&path)?;
     connection.close().await?;
     Ok(Database::Sqlite(database))
 }

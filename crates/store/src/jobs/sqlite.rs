@@ -91,14 +91,16 @@ struct Readers {
 }
 
 impl Sqlite {
-    /// A database whose tables are there.
-    pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
-        let connection = open(path)?;
-        // A commit outlives the process at once, and a power cut once the log was next synced with the file.
-        connection
-            .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON;")?;
+    /// A file that is there; its tables are made elsewhere.
+    pub(super) async fn open(path: &Path) -> Result<Self, StoreError> {
+        let mut connection = open(path)?;
         // Another process's lock is waited for elsewhere: here it would keep the caller's thread.
         connection.busy_timeout(Duration::ZERO)?;
+        // Where processes begin at once, SQLite itself would not wait here: each of them reads what all want to change.
+        let wal = "PRAGMA journal_mode = WAL";
+        patiently(&mut connection, |connection| connection.query_row(wal, [], |_| Ok(()))).await?;
+        // A commit outlives the process at once, and a power cut once the log was next synced with the file.
+        connection.execute_batch("PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON;")?;
         let writer = Arc::new(Mutex::new(Writer { connection: Some(connection), finished: Vec::new() }));
         let (bell, rung) = mpsc::sync_channel(1);
         let committed = writer.clone();
@@ -141,19 +143,11 @@ impl Sqlite {
 
     /// Takes part in a transaction.
     pub(super) async fn begin(&self) -> Result<Part, StoreError> {
-        let begun = Instant::now();
-        let writer = timeout(WAIT, self.writer.clone().lock_owned()).await.map_err(|_| busy())?;
-        while writer.connection()?.is_autocommit() {
-            match writer.say("BEGIN IMMEDIATE") {
-                Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && begun.elapsed() < WAIT => {
-                    sleep(RETRY).await;
-                }
-                // Full: the committer was called and has not come yet.
-                begun => {
-                    begun?;
-                    let _ = self.bell.try_send(());
-                }
-            }
+        let mut writer = timeout(WAIT, self.writer.clone().lock_owned()).await.map_err(|_| busy())?;
+        if writer.connection()?.is_autocommit() {
+            patiently(&mut *writer, |writer| writer.say("BEGIN IMMEDIATE")).await?;
+            // Full: the committer was called and has not come yet.
+            let _ = self.bell.try_send(());
         }
         writer.say("SAVEPOINT part")?;
         Ok(Part(Some(writer)))
@@ -262,6 +256,19 @@ impl Readers {
         let connection = open(&self.path)?;
         connection.execute_batch("PRAGMA query_only = ON;")?;
         Ok(connection)
+    }
+}
+
+/// Tries it until no other process is in the way, for at most [`WAIT`].
+async fn patiently<C>(on: &mut C, work: impl Fn(&C) -> rusqlite::Result<()>) -> rusqlite::Result<()> {
+    let begun = Instant::now();
+    loop {
+        match work(on) {
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && begun.elapsed() < WAIT => {
+                sleep(RETRY).await;
+            }
+            done => return done,
+        }
     }
 }
 

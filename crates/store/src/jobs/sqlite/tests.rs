@@ -8,11 +8,11 @@ use super::*;
 use crate::jobs::query::statement;
 
 /// A database of one table with one column.
-fn database() -> (TempDir, Sqlite) {
+async fn database() -> (TempDir, Sqlite) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("test.db");
     Connection::open(&path).unwrap().execute_batch("CREATE TABLE t (n BIGINT PRIMARY KEY)").unwrap();
-    let database = Sqlite::open(&path).unwrap();
+    let database = Sqlite::open(&path).await.unwrap();
     (folder, database)
 }
 
@@ -42,7 +42,7 @@ async fn two(database: &Sqlite) -> (Part, impl Future<Output = Result<Part, Stor
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_dropped_or_fails_is_undone_alone() {
-    let (_folder, database) = database();
+    let (_folder, database) = database().await;
     let (mut first, second) = two(&database).await;
     insert(&mut first, 1).await.unwrap();
     let told = lined_up(first.commit()).await;
@@ -56,7 +56,7 @@ async fn what_is_dropped_or_fails_is_undone_alone() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_sees_a_part_or_is_told_of_it_before_all_are_committed() {
-    let (_folder, database) = database();
+    let (_folder, database) = database().await;
     let (mut first, second) = two(&database).await;
     insert(&mut first, 1).await.unwrap();
     let mut told = lined_up(first.commit()).await;
@@ -71,7 +71,7 @@ async fn nobody_sees_a_part_or_is_told_of_it_before_all_are_committed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn when_the_database_undoes_all_everybody_is_told() {
-    let (_folder, database) = database();
+    let (_folder, database) = database().await;
     let (mut first, second) = two(&database).await;
     insert(&mut first, 1).await.unwrap();
     let told = lined_up(first.commit()).await;
@@ -90,7 +90,7 @@ async fn when_the_database_undoes_all_everybody_is_told() {
 
 #[tokio::test]
 async fn another_process_is_waited_for_without_keeping_the_thread() {
-    let (folder, database) = database();
+    let (folder, database) = database().await;
     let other = Connection::open(folder.path().join("test.db")).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     let part = lined_up(database.begin()).await;
@@ -100,7 +100,7 @@ async fn another_process_is_waited_for_without_keeping_the_thread() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_finished_before_the_close_is_kept_and_what_comes_after_fails() {
-    let (folder, database) = database();
+    let (folder, database) = database().await;
     let (mut first, second) = two(&database).await;
     insert(&mut first, 1).await.unwrap();
     drop(second);
@@ -110,6 +110,6 @@ async fn what_was_finished_before_the_close_is_kept_and_what_comes_after_fails()
     let after = database.begin().await.unwrap_err();
     assert!(matches!(after, StoreError::Unavailable(_)), "{after:?}");
     statement("SELECT n FROM t").fetch_all(database.reader()).await.unwrap_err();
-    let again = Sqlite::open(&folder.path().join("test.db")).unwrap();
+    let again = Sqlite::open(&folder.path().join("test.db")).await.unwrap();
     assert_eq!(numbers(&again).await, [1]);
 }
