@@ -1,7 +1,7 @@
 //! SQLite, in the thread of whoever asks.
 //!
 //! A statement takes microseconds and touches memory, so it is run where it is wanted; a thread of its own would cost more
-//! than it does. What may wait for the disk has a thread: the commits, with the checkpoints that go with them.
+//! than it does. What may wait for the disk has a thread: the commits, and what folds their [`log`] into the file.
 //!
 //! # Commits for many
 //!
@@ -18,10 +18,13 @@
 //! when the disk is full, each of them is told that it failed. A transaction holds as many parts as stood in line while the one
 //! before was committed: one when there is little to do, dozens when there is much.
 
+mod log;
+
 use std::{
     borrow::Cow,
+    collections::HashMap,
     path::Path,
-    sync::{Arc, mpsc},
+    sync::{Arc, LazyLock, mpsc},
     thread,
     time::Duration,
 };
@@ -34,6 +37,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
+use self::log::Folder;
 use super::query::{Outcome, Query, Run, SqlRow, Value};
 use crate::StoreError;
 
@@ -60,6 +64,8 @@ pub(super) struct Sqlite {
 struct Writer {
     /// `None` once it was closed.
     connection: Option<Connection>,
+    /// Gone with the connection.
+    log: Option<Folder>,
     finished: Vec<oneshot::Sender<rusqlite::Result<()>>>,
 }
 
@@ -101,7 +107,9 @@ impl Sqlite {
         patiently(&mut connection, |connection| connection.query_row(wal, [], |_| Ok(()))).await?;
         // A commit outlives the process at once, and a power cut once the log was next synced with the file.
         connection.execute_batch("PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON;")?;
-        let writer = Arc::new(Mutex::new(Writer { connection: Some(connection), finished: Vec::new() }));
+        let log = Folder::start(&connection, open(path)?, path).map_err(|error| StoreError::at(path, error))?;
+        let writer = Writer { connection: Some(connection), log: Some(log), finished: Vec::new() };
+        let writer = Arc::new(Mutex::new(writer));
         let (bell, rung) = mpsc::sync_channel(1);
         let committed = writer.clone();
         let committer = thread::Builder::new().name("store-commit".into()).spawn(move || {
@@ -123,10 +131,11 @@ impl Sqlite {
         self.readers.places.close();
         let mut writer = self.writer.lock().await;
         writer.commit();
-        let (readers, connection) = (self.readers.clone(), writer.connection.take());
+        let (readers, connection, log) = (self.readers.clone(), writer.connection.take(), writer.log.take());
         // The writer last: the connection that closes last folds the log into the file. It waits for the disk.
         let closing = spawn_blocking(move || {
             readers.idle.lock().clear();
+            log.into_iter().for_each(Folder::end);
             drop(connection);
         });
         // A panic in there was logged, and there is nothing left to close.
@@ -180,6 +189,9 @@ impl Writer {
                 Ok(()) => Ok(()),
                 Err(error) => Err(again(error)),
             });
+        }
+        if let (Ok(()), Some(log), Some(connection)) = (result, &self.log, &self.connection) {
+            log.committed(connection);
         }
     }
 
@@ -285,13 +297,35 @@ fn run(connection: &Connection, query: &Query) -> rusqlite::Result<Outcome> {
     match &query.sql {
         Cow::Borrowed(sql) => {
             let mut prepared = connection.prepare_cached(sql)?;
-            step(&mut prepared, query, connection)
+            let columns = columns_of(sql, &prepared);
+            step(&mut prepared, columns, query, connection)
         }
-        Cow::Owned(sql) => step(&mut connection.prepare(sql)?, query, connection),
+        Cow::Owned(sql) => {
+            let mut prepared = connection.prepare(sql)?;
+            let columns = names(&prepared);
+            step(&mut prepared, columns, query, connection)
+        }
     }
 }
 
-fn step(statement: &mut rusqlite::Statement<'_>, query: &Query, on: &Connection) -> rusqlite::Result<Outcome> {
+/// The names of a constant statement's columns: asked for once, because each is a piece of memory, and a job has twenty.
+fn columns_of(sql: &'static str, prepared: &rusqlite::Statement<'_>) -> Arc<[String]> {
+    /// By where the text stands, which is sooner compared than the text. As many as there are statements in the program.
+    static KNOWN: LazyLock<Lock<HashMap<(usize, usize), Arc<[String]>>>> = LazyLock::new(Lock::default);
+    let place = (sql.as_ptr().addr(), sql.len());
+    KNOWN.lock().entry(place).or_insert_with(|| names(prepared)).clone()
+}
+
+fn names(prepared: &rusqlite::Statement<'_>) -> Arc<[String]> {
+    prepared.column_names().into_iter().map(str::to_owned).collect()
+}
+
+fn step(
+    statement: &mut rusqlite::Statement<'_>,
+    columns: Arc<[String]>,
+    query: &Query,
+    on: &Connection,
+) -> rusqlite::Result<Outcome> {
     for place in 1..=statement.parameter_count() {
         // SQLite takes `$2` for a name, and numbers names in the order in which they come.
         let number = statement.parameter_name(place).and_then(|name| name[1..].parse::<usize>().ok());
@@ -305,7 +339,6 @@ fn step(statement: &mut rusqlite::Statement<'_>, query: &Query, on: &Connection)
             }
         }
     }
-    let columns: Arc<[String]> = statement.column_names().into_iter().map(str::to_owned).collect();
     let mut found = Vec::new();
     let mut rows = statement.raw_query();
     while let Some(row) = rows.next()? {

@@ -113,3 +113,19 @@ async fn what_was_finished_before_the_close_is_kept_and_what_comes_after_fails()
     let again = Sqlite::open(&folder.path().join("test.db")).await.unwrap();
     assert_eq!(numbers(&again).await, [1]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_stays_bounded_and_goes_with_the_store() {
+    let (folder, database) = database().await;
+    let log = folder.path().join("test.db-wal");
+    let pages = || std::fs::metadata(&log).map_or(0, |meta| meta.len() / 4_096);
+    // Each is a commit of a page at least.
+    for number in 0..log::LONG as i64 + 2_000 {
+        let mut part = database.begin().await.unwrap();
+        insert(&mut part, number).await.unwrap();
+        part.commit().await.unwrap();
+    }
+    assert!((1..log::LONG + 200).contains(&pages()), "{}", pages());
+    database.close().await;
+    assert_eq!(pages(), 0, "it was folded into the file");
+}

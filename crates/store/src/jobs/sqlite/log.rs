@@ -1,0 +1,93 @@
+//! The log of committed pages, and how it gets into the file.
+//!
+//! Left to itself, SQLite folds the log into the file in the very commit that fills it, and syncs both while everybody
+//! waits for the connection that writes. A thread with a connection of its own does that here while others go on
+//! writing. The log begins anew only when it is folded to its end; where writing never pauses it may not come to that,
+//! so when it is [`LONG`] the committer folds the rest itself.
+
+use std::{
+    cell::Cell,
+    path::Path,
+    sync::mpsc,
+    thread::{self, JoinHandle},
+};
+
+use rusqlite::Connection;
+
+/// Pages after which the log is folded: what SQLite does by default, so that a power cut takes no more than it would there.
+const DUE: u64 = 1_000;
+/// Pages after which writers wait for that: 32 MiB.
+pub(super) const LONG: u64 = 8_192;
+
+thread_local! {
+    /// Pages of the log after the last commit of this thread.
+    static PAGES: Cell<u64> = const { Cell::new(0) };
+}
+
+/// What is to be done about the log after a commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Task {
+    Nothing,
+    /// Beside the writers.
+    Fold,
+    /// At once.
+    FoldNow,
+}
+
+/// The thread that folds. It ends when this is dropped.
+#[derive(Debug)]
+pub(super) struct Folder {
+    /// Has room for one: the thread sees all that was there when it comes.
+    bell: mpsc::SyncSender<()>,
+    thread: JoinHandle<()>,
+}
+
+impl Folder {
+    /// For the log that `writer` writes, whose commits no longer fold it.
+    pub(super) fn start(writer: &Connection, connection: Connection, path: &Path) -> std::io::Result<Self> {
+        writer.wal_hook(Some(|_, pages| {
+            PAGES.set(u64::try_from(pages).unwrap_or_default());
+            Ok(())
+        }));
+        let (bell, rung) = mpsc::sync_channel(1);
+        let path = path.to_owned();
+        let thread = thread::Builder::new().name("store-log".into()).spawn(move || {
+            while rung.recv().is_ok() {
+                fold(&connection, &path);
+            }
+        })?;
+        Ok(Self { bell, thread })
+    }
+
+    /// After a commit of this thread on `writer`, while nobody else writes.
+    pub(super) fn committed(&self, writer: &Connection) {
+        match task(PAGES.get()) {
+            Task::Nothing => {}
+            // Full: it was called and has not come yet.
+            Task::Fold => drop(self.bell.try_send(())),
+            Task::FoldNow => fold(writer, Path::new(writer.path().unwrap_or_default())),
+        }
+    }
+
+    /// Waits until its connection is closed.
+    pub(super) fn end(self) {
+        drop(self.bell);
+        // A panic in there was logged.
+        let _ = self.thread.join();
+    }
+}
+
+fn task(pages: u64) -> Task {
+    match pages {
+        LONG.. => Task::FoldNow,
+        DUE.. => Task::Fold,
+        _ => Task::Nothing,
+    }
+}
+
+/// As far as readers and writers let it: the rest comes with the next time.
+fn fold(connection: &Connection, path: &Path) {
+    if let Err(error) = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())) {
+        tracing::warn!(%error, database = %path.display(), "the log of the database could not be folded into it");
+    }
+}
