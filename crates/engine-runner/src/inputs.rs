@@ -1,6 +1,6 @@
-//! The inputs of a task become local files.
+//! The inputs of a task are local files, or become such.
 
-use std::{collections::BTreeMap, io};
+use std::{collections::BTreeMap, io, path::PathBuf};
 
 use dalston_engine_sdk::batch::TaskInput;
 use dalston_protocol::job::TaskStatus;
@@ -35,9 +35,9 @@ impl Station {
         };
         let mut bytes = 0;
         if attempt.task.depends_on.is_empty() {
-            let path = folder.inputs()?.join(SOURCE);
-            bytes += self.artifacts.fetch(&attempt.job.source.key, &path).await?;
+            let (path, length) = self.file(&attempt.job.source.key, SOURCE, folder).await?;
             input.files.insert(SOURCE.into(), path);
+            bytes += length;
         }
         for node in &attempt.task.depends_on {
             let done = attempt.dependencies.iter().find(|task| task.node == *node);
@@ -82,10 +82,20 @@ impl Station {
                 let reason = format!("another input has a file `{name}`, too");
                 return Err(NoInput::Damaged { node: task.node.clone(), reason });
             }
-            let path = folder.inputs()?.join(name);
-            bytes += self.artifacts.fetch(key, &path).await?;
+            let (path, length) = self.file(key, name, folder).await?;
             input.files.insert(name.clone(), path);
+            bytes += length;
         }
         Ok(bytes)
+    }
+
+    /// The artifact itself where it is a file of this machine, or else a copy; and how many bytes it has.
+    async fn file(&self, key: &str, name: &str, folder: &Folder) -> Result<(PathBuf, u64), NoInput> {
+        if let Some(place) = self.artifacts.place(key).await? {
+            return Ok(place);
+        }
+        let path = folder.inputs()?.join(name);
+        let bytes = self.artifacts.fetch(key, &path).await?;
+        Ok((path, bytes))
     }
 }

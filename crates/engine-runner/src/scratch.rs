@@ -15,6 +15,7 @@ use std::{
     },
 };
 
+use parking_lot::Mutex;
 use tempfile::TempDir;
 
 /// The file that is locked while folders come and go, so that no folder is taken for abandoned before it is held.
@@ -47,6 +48,8 @@ struct Held {
     _locked: File,
     /// Numbers the folders of tasks.
     tasks: AtomicU64,
+    /// Empty folders: as many at most as there were tasks at once. Making and removing one costs more than a small task does.
+    idle: Mutex<Vec<PathBuf>>,
 }
 
 impl Scratch {
@@ -58,15 +61,19 @@ impl Scratch {
         opened.map(|held| Self(Arc::new(held))).map_err(|source| RunnerError::Scratch { path: place.into(), source })
     }
 
-    /// A folder of a task.
+    /// An empty folder for a task.
     pub(crate) fn folder(&self) -> io::Result<Folder> {
+        let idle = self.0.idle.lock().pop();
+        let work = idle.map_or_else(|| self.new_folder(), Ok)?;
+        let inputs = work.with_extension("in");
+        Ok(Folder { scratch: self.clone(), inputs, work, has_inputs: AtomicBool::new(false), is_gone: false })
+    }
+
+    fn new_folder(&self) -> io::Result<PathBuf> {
         let number = self.0.tasks.fetch_add(1, Ordering::Relaxed);
         let path = self.0.folder.path().join(format!("task-{number}"));
         std::fs::create_dir(&path)?;
-        let (inputs, work) = (path.join("in"), path.join("work"));
-        let folder = Folder { path, inputs, work, has_inputs: AtomicBool::new(false), is_gone: false };
-        std::fs::create_dir(&folder.work)?;
-        Ok(folder)
+        Ok(path)
     }
 }
 
@@ -78,10 +85,11 @@ impl Drop for Held {
     }
 }
 
-/// The folder of one attempt. It goes when it is dropped, however the attempt ends.
+/// The folder of one attempt, and one beside it for inputs that had to be copied. Both go when it is dropped, however the
+/// attempt ends.
 #[derive(Debug)]
 pub(crate) struct Folder {
-    path: PathBuf,
+    scratch: Scratch,
     inputs: PathBuf,
     work: PathBuf,
     has_inputs: AtomicBool,
@@ -102,12 +110,20 @@ impl Folder {
         &self.work
     }
 
-    /// Removes it. One that holds something goes away from the runtime's threads: it may be gigabytes.
-    pub(crate) async fn remove(mut self) {
-        self.is_gone = std::fs::remove_dir(&self.work).and_then(|()| std::fs::remove_dir(&self.path)).is_ok();
-        if !self.is_gone {
-            let _ = tokio::task::spawn_blocking(move || drop(self)).await;
+    /// Leaves it to the next task if this one has left nothing in it, and will not: its engine has returned.
+    pub(crate) async fn give_back(mut self) {
+        let is_empty = || Ok::<_, io::Error>(std::fs::read_dir(&self.work)?.next().is_none());
+        if !self.has_inputs.load(Ordering::Relaxed) && is_empty().unwrap_or(false) {
+            self.is_gone = true;
+            let work = std::mem::take(&mut self.work);
+            return self.scratch.0.idle.lock().push(work);
         }
+        self.remove().await;
+    }
+
+    /// Removes it, away from the runtime's threads: what it holds may be gigabytes.
+    pub(crate) async fn remove(self) {
+        let _ = tokio::task::spawn_blocking(move || drop(self)).await;
     }
 }
 
@@ -115,7 +131,10 @@ impl Drop for Folder {
     fn drop(&mut self) {
         if !self.is_gone {
             // What cannot be removed now goes with the runner's folder.
-            let _ = std::fs::remove_dir_all(&self.path);
+            let _ = std::fs::remove_dir_all(&self.work);
+            if *self.has_inputs.get_mut() {
+                let _ = std::fs::remove_dir_all(&self.inputs);
+            }
         }
     }
 }
@@ -129,7 +148,7 @@ fn open(place: &Path) -> io::Result<Held> {
     let lock = folder.path().with_extension(HELD);
     let locked = File::create_new(&lock)?;
     locked.lock()?;
-    Ok(Held { folder, lock, _locked: locked, tasks: AtomicU64::new(0) })
+    Ok(Held { folder, lock, _locked: locked, tasks: AtomicU64::new(0), idle: Mutex::default() })
 }
 
 fn sweep(place: &Path) -> io::Result<()> {
@@ -179,6 +198,24 @@ mod tests {
         assert!(!inputs.exists());
         drop(scratch);
         assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 1, "the door alone is left");
+    }
+
+    #[tokio::test]
+    async fn a_folder_is_left_to_the_next_task_only_if_nothing_is_in_it() {
+        let place = tempfile::tempdir().unwrap();
+        let scratch = Scratch::open(place.path()).await.unwrap();
+        let (empty, used) = (scratch.folder().unwrap(), scratch.folder().unwrap());
+        std::fs::write(used.work().join("x"), "x").unwrap();
+        let (empty_one, used_one) = (empty.work().to_owned(), used.work().to_owned());
+        used.give_back().await;
+        assert!(!used_one.exists());
+        empty.give_back().await;
+        let (next, another) = (scratch.folder().unwrap(), scratch.folder().unwrap());
+        assert_eq!(next.work(), empty_one);
+        assert!(another.work() != empty_one && another.work() != used_one && another.work().is_dir());
+        next.inputs().unwrap();
+        next.give_back().await;
+        assert!(!empty_one.exists(), "its inputs went with it");
     }
 
     #[tokio::test]

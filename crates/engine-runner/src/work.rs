@@ -42,7 +42,12 @@ impl Station {
         match self.scratch.folder() {
             Ok(folder) => {
                 let ended = self.work_in(&folder, attempt, slot).await;
-                folder.remove().await;
+                // A thread that does not return still has it.
+                if slot.is_some() {
+                    folder.give_back().await
+                } else {
+                    folder.remove().await
+                }
                 ended
             }
             Err(error) => {

@@ -211,7 +211,7 @@ async fn an_output_is_kept_within_its_limits_only() {
             "the engine's file `a.wav` is not a file of its folder",
         ),
         (
-            |folder| TaskOutput::default().with_file("a.wav", folder.join("../in/source")),
+            |folder| TaskOutput::default().with_file("a.wav", folder.join("../../door.lock")),
             "the engine's file `a.wav` is not a file of its folder",
         ),
         (

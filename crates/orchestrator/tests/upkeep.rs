@@ -3,8 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
 
 use std::{
-    ffi::OsStr,
-    os::unix::ffi::OsStrExt,
+    path::Path,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -110,9 +109,13 @@ fn restless() -> Settings {
 async fn a_job_that_cannot_be_removed_keeps_no_other() {
     let world = World::new(1000).await;
     let stuck = world.expired_job().await;
-    // Nothing that was written by this program, and nothing that it can name: its folder cannot be listed.
-    let odd = world.folder.path().join("artifacts").join(job_folder(&stuck)).join(OsStr::from_bytes(b"\xff"));
-    std::fs::write(&odd, "x").unwrap();
+    // Not even root can remove what lies deeper than a path can say. It is put there in two steps.
+    let [outer, inner] =
+        [world.folder.path().join("artifacts").join(job_folder(&stuck)), world.folder.path().join("x")];
+    let deep = |folder: &Path| folder.join(vec!["x".repeat(200); 14].join("/"));
+    std::fs::create_dir_all(deep(&outer)).unwrap();
+    std::fs::create_dir_all(deep(&inner)).unwrap();
+    std::fs::rename(&inner, deep(&outer).join("x")).unwrap();
     let others = [world.expired_job().await, world.expired_job().await];
     let all_gone = || async { world.is_gone(&others[0]).await && world.is_gone(&others[1]).await };
     world.until(restless(), all_gone).await;

@@ -21,7 +21,10 @@ pub(crate) use left_behind::LeftBehind;
 pub use parts::PART;
 pub use upload::{PIECE, Stored, Upload};
 
-use std::{collections::BTreeMap, io::ErrorKind, path::Path};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use bytes::{Bytes, BytesMut};
 use dalston_protocol::JobId;
@@ -168,9 +171,6 @@ impl Artifacts {
     /// # Errors
     /// [`StoreError::NoArtifact`], and when the storage or the disk fails; what is in the file is of no use then.
     pub async fn fetch(&self, key: &str, to: &Path) -> Result<u64, StoreError> {
-        if let Some(file) = self.file(key)? {
-            return file.fetch(to.to_owned()).await;
-        }
         let wrong = |error| StoreError::at(to, error);
         let (bytes, mut stream) = self.stream(key).await?;
         let mut file = File::create(to).await.map_err(wrong)?;
@@ -179,6 +179,18 @@ impl Artifacts {
         }
         file.flush().await.map_err(wrong)?;
         Ok(bytes)
+    }
+
+    /// Where an artifact itself can be read and how many bytes it has, if artifacts are files of this machine. Whoever writes
+    /// into that file damages it, and whoever opens it after the artifact was removed finds nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::NoArtifact`], and when the storage fails.
+    pub async fn place(&self, key: &str) -> Result<Option<(PathBuf, u64)>, StoreError> {
+        match self.file(key)? {
+            Some(file) => file.place().await.map(Some),
+            None => Ok(None),
+        }
     }
 
     /// An artifact in pieces, and how many bytes they are. It stays readable to its end even if it is removed meanwhile.
@@ -224,6 +236,9 @@ impl Artifacts {
     /// # Errors
     /// [`StoreError::InvalidKey`], and when the storage fails; some may be removed then, and a second call goes on.
     pub async fn remove(&self, prefix: &str) -> Result<u64, StoreError> {
+        if let Some(file) = self.file(prefix)? {
+            return file.remove().await;
+        }
         let place = key::of_artifact(prefix)?;
         let store = &self.storage.store;
         let mut removed = 0;
@@ -233,27 +248,11 @@ impl Artifacts {
             // Another may remove them, too.
             removed += u64::from(self.storage.found(&place, one)?.is_some());
         }
-        let Home::Folder(_) = &self.storage.home else {
-            return Ok(removed + u64::from(self.storage.remove(&place).await?));
-        };
-        let path = self.storage.path(&place);
-        match self.storage.clear(&place).await {
-            Ok(was_there) => removed += u64::from(was_there),
-            // A folder, whose files are gone by now.
-            Err(_) if path.is_dir() => {}
-            Err(error) => return Err(error),
-        }
-        // The folders that held them: nothing but folders is left in there.
-        match tokio::fs::remove_dir_all(&path).await {
-            Err(error) if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-                Err(StoreError::at(path, error))
-            }
-            _ => Ok(removed),
-        }
+        Ok(removed + u64::from(self.storage.remove(&place).await?))
     }
 
     /// The artifact of this key, where artifacts are files of this machine.
-    fn file(&self, key: &str) -> Result<Option<LocalFile>, StoreError> {
+    fn file(&self, key: &str) -> Result<Option<LocalFile<'_>>, StoreError> {
         let place = key::of_artifact(key)?;
         Ok(match &self.storage.home {
             Home::Folder(root) => Some(LocalFile::new(root, &place)),

@@ -66,7 +66,8 @@ pub struct TaskInput {
     pub parameters: JobParameters,
     /// The channel this task is for, where its stage runs once for each.
     pub channel: Option<u8>,
-    /// Files by name: `source` is the upload; `audio.wav`, `channel-0.wav`, … come from [`Stage::PREPARE`].
+    /// Files by name: `source` is the upload; `audio.wav`, `channel-0.wav`, … come from [`Stage::PREPARE`]. To be read and no
+    /// more: each may be the artifact itself.
     pub files: BTreeMap<String, PathBuf>,
     /// Results of what this task depends on, by node: the stage's name, and its channel where it runs once for each
     /// (`transcribe-1`).

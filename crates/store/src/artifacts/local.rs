@@ -1,4 +1,4 @@
-//! Small artifacts of a folder, and whole files of it: each in one go, in one blocking call.
+//! Artifacts that are files of this machine: each is read, written or removed in one go, in one blocking call.
 
 use std::{
     fs::{self, File},
@@ -18,28 +18,29 @@ use super::{
 use crate::StoreError;
 
 /// An artifact of a folder.
-pub(super) struct LocalFile {
+pub(super) struct LocalFile<'a> {
+    root: &'a Path,
     key: String,
     path: PathBuf,
-    incoming: PathBuf,
 }
 
-impl LocalFile {
-    pub(super) fn new(root: &Path, place: &Key) -> Self {
-        let incoming = root.join(key::of_upload().as_ref());
-        debug_assert!(incoming.starts_with(root.join(INCOMING)));
-        Self { key: place.to_string(), path: root.join(place.as_ref()), incoming }
+impl<'a> LocalFile<'a> {
+    pub(super) fn new(root: &'a Path, place: &Key) -> Self {
+        Self { root, key: place.to_string(), path: root.join(place.as_ref()) }
     }
 
     /// Writes it elsewhere, then moves it to its place.
     pub(super) async fn put(self, bytes: Bytes) -> Result<Stored, StoreError> {
+        let incoming = self.root.join(key::of_upload().as_ref());
+        debug_assert!(incoming.starts_with(self.root.join(INCOMING)));
+        let path = self.path;
         blocking(move || {
             let wrong = |path: &Path, error| StoreError::at(path, error);
-            let written = File::create_new(&self.incoming).and_then(|mut file| file.write_all(&bytes));
-            let moved = written.map_err(|error| wrong(&self.incoming, error));
-            if let Err(error) = moved.and_then(|()| self.move_in().map_err(|error| wrong(&self.path, error))) {
+            let written = File::create_new(&incoming).and_then(|mut file| file.write_all(&bytes));
+            let moved = written.map_err(|error| wrong(&incoming, error));
+            if let Err(error) = moved.and_then(|()| move_in(&incoming, &path).map_err(|error| wrong(&path, error))) {
                 // What stays is cleared away as what a killed process leaves.
-                let _ = fs::remove_file(&self.incoming);
+                let _ = fs::remove_file(&incoming);
                 return Err(error);
             }
             Ok(Stored { bytes: bytes.len() as u64, sha256: hexadecimal(Sha256::digest(&bytes)) })
@@ -49,52 +50,85 @@ impl LocalFile {
 
     /// The whole of it, if it is no longer than that.
     pub(super) async fn get(self, max_bytes: u64) -> Result<Bytes, StoreError> {
+        let Self { key, path, .. } = self;
         blocking(move || {
-            let (file, length) = self.open()?;
+            let opened = File::open(&path).and_then(|file| file.metadata().map(|meta| (file, meta)));
+            let (file, length) = match opened {
+                Ok((file, meta)) if meta.is_file() => (file, meta.len()),
+                Ok(_) => return Err(StoreError::NoArtifact { key }),
+                Err(error) => return Err(missing(key, &path, error)),
+            };
             if length > max_bytes {
-                return Err(StoreError::TooLarge { key: self.key, limit: max_bytes });
+                return Err(StoreError::TooLarge { key, limit: max_bytes });
             }
             let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
             // It is replaced as a whole, and never grows.
-            file.take(length).read_to_end(&mut bytes).map_err(|error| StoreError::at(&self.path, error))?;
+            file.take(length).read_to_end(&mut bytes).map_err(|error| StoreError::at(&path, error))?;
             Ok(bytes.into())
         })
         .await
     }
 
-    /// Copies it to another file, by the system alone where that can.
-    pub(super) async fn fetch(self, to: PathBuf) -> Result<u64, StoreError> {
-        blocking(move || {
-            let (mut file, _) = self.open()?;
-            let mut copy = File::create(&to).map_err(|error| StoreError::at(&to, error))?;
-            io::copy(&mut file, &mut copy).map_err(|error| StoreError::at(&to, error))
+    /// Where it lies, and how many bytes it has.
+    pub(super) async fn place(self) -> Result<(PathBuf, u64), StoreError> {
+        let Self { key, path, .. } = self;
+        blocking(move || match fs::metadata(&path) {
+            Ok(meta) if meta.is_file() => Ok((path, meta.len())),
+            Ok(_) => Err(StoreError::NoArtifact { key }),
+            Err(error) => Err(missing(key, &path, error)),
         })
         .await
     }
 
-    fn open(&self) -> Result<(File, u64), StoreError> {
-        let opened = File::open(&self.path).and_then(|file| file.metadata().map(|meta| (file, meta)));
-        match opened {
-            Ok((file, meta)) if meta.is_file() => Ok((file, meta.len())),
-            Err(error) if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-                Err(StoreError::at(&self.path, error))
-            }
-            _ => Err(StoreError::NoArtifact { key: self.key.clone() }),
-        }
+    /// Removes it, or all that lies below it if it is a folder. How many files that were.
+    pub(super) async fn remove(self) -> Result<u64, StoreError> {
+        let path = self.path;
+        blocking(move || remove(&path).map_err(|error| StoreError::at(&path, error))).await
     }
+}
 
-    fn move_in(&self) -> io::Result<()> {
-        let mut moves = 0;
-        loop {
-            moves += 1;
-            match fs::rename(&self.incoming, &self.path) {
-                Err(error) if error.kind() == ErrorKind::NotFound && moves < MOVES => {
-                    fs::create_dir_all(self.path.parent().unwrap_or(&self.path))?;
-                }
-                moved => return moved,
+fn missing(key: String, path: &Path, error: io::Error) -> StoreError {
+    match error.kind() {
+        ErrorKind::NotFound | ErrorKind::NotADirectory => StoreError::NoArtifact { key },
+        _ => StoreError::at(path, error),
+    }
+}
+
+fn move_in(incoming: &Path, path: &Path) -> io::Result<()> {
+    let mut moves = 0;
+    loop {
+        moves += 1;
+        match fs::rename(incoming, path) {
+            Err(error) if error.kind() == ErrorKind::NotFound && moves < MOVES => {
+                fs::create_dir_all(path.parent().unwrap_or(path))?;
             }
+            moved => return moved,
         }
     }
+}
+
+/// Another may remove the same: what is gone by now is not counted.
+fn remove(path: &Path) -> io::Result<u64> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == ErrorKind::IsADirectory => {}
+        removed => return gone(removed.map(|()| 1)),
+    }
+    let mut removed = 0;
+    let entries = match fs::read_dir(path) {
+        Err(error) => return gone(Err(error)),
+        Ok(entries) => entries,
+    };
+    for entry in entries {
+        removed += remove(&entry?.path())?;
+    }
+    gone(fs::remove_dir(path).map(|()| 0)).map(|_| removed)
+}
+
+fn gone(removed: io::Result<u64>) -> io::Result<u64> {
+    removed.or_else(|error| match error.kind() {
+        ErrorKind::NotFound | ErrorKind::NotADirectory => Ok(0),
+        _ => Err(error),
+    })
 }
 
 async fn blocking<T: Send + 'static>(
