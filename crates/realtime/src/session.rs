@@ -15,6 +15,7 @@ mod report;
 mod settled;
 
 use std::{
+    pin::pin,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -97,7 +98,7 @@ impl Session {
         mut offer: SessionOffer,
         service: Service,
         client: mpsc::Sender<FromWorker>,
-    ) -> Result<(Self, mpsc::Receiver<Box<Outcome>>), ApiError> {
+    ) -> Result<(Box<Self>, mpsc::Receiver<Box<Outcome>>), ApiError> {
         let continues = offer.continues.take().map(|continues| *continues);
         let asked = &offer.config;
         let settings = &shared.config;
@@ -163,12 +164,14 @@ impl Session {
             offer,
             origin,
         };
-        Ok((session, results))
+        Ok((Box::new(session), results))
     }
 
     /// Serves the session to its end. The last thing it sends is the close.
+    ///
+    /// Boxed: each of the futures that it moves through would otherwise have room for all of it.
     pub(crate) async fn run(
-        self,
+        self: Box<Self>,
         from_client: mpsc::Receiver<ToWorker>,
         outcomes: mpsc::Receiver<Box<Outcome>>,
         notice: Notice,
@@ -179,7 +182,7 @@ impl Session {
     }
 
     async fn serve(
-        mut self,
+        mut self: Box<Self>,
         mut from_client: mpsc::Receiver<ToWorker>,
         mut outcomes: mpsc::Receiver<Box<Outcome>>,
         notice: Notice,
@@ -190,7 +193,8 @@ impl Session {
         };
         // Whatever the gateway still sends has nobody to hear it.
         drop(from_client);
-        self.end(end, outcomes, &notice.drain).await
+        // Most of the time a session has not ended, and needs no room for that.
+        Box::pin(self.end(end, outcomes, &notice.drain)).await
     }
 
     async fn begin(&mut self) -> Result<(), End> {
@@ -220,20 +224,23 @@ impl Session {
         outcomes: &mut mpsc::Receiver<Box<Outcome>>,
         notice: &Notice,
     ) -> End {
+        // All sessions of a worker wait for the same two words: in line once each, and not anew with every step.
+        let mut leaving = pin!(notice.leaving.cancelled());
+        let mut drain = pin!(notice.drain.cancelled());
         // Set when the worker drains: what the link still holds was received, so it is heard before the end.
-        let mut draining = false;
-        let mut leaving = false;
+        let mut is_draining = false;
+        let mut is_leaving = false;
         loop {
             let step = tokio::select! {
                 // Outcomes first: a client that floods must not starve its own transcripts.
                 biased;
                 Some(outcome) = outcomes.recv() => self.report(*outcome).await,
-                () = notice.leaving.cancelled(), if !leaving => {
-                    leaving = true;
+                () = &mut leaving, if !is_leaving => {
+                    is_leaving = true;
                     self.send(FromWorker::Leaving).await
                 }
-                () = notice.drain.cancelled(), if !draining => {
-                    draining = true;
+                () = &mut drain, if !is_draining => {
+                    is_draining = true;
                     from_client.close();
                     Ok(())
                 }
@@ -241,7 +248,7 @@ impl Session {
                 () = tokio::time::sleep(LAG_TICK), if self.is_behind() => self.watch().await,
                 message = from_client.recv(), if self.pending.is_none() && self.has_room() => match message {
                     Some(message) => self.take(message).await,
-                    None if draining => Err(End::Drained),
+                    None if is_draining => Err(End::Drained),
                     None => Err(End::Gone(Departure::VANISHED)),
                 },
                 () = std::future::ready(()), if self.pending.is_some() && self.has_room() => self.hear_more().await,

@@ -5,7 +5,7 @@ use std::{panic::AssertUnwindSafe, sync::Arc};
 use dalston_engine_sdk::{Capabilities, StreamingEngine};
 use dalston_protocol::{ApiError, Close, CloseCode, ErrorCode, WorkerId, realtime::Retention};
 use dalston_session_router::{
-    Address, Membership, WorkerRecord,
+    Address, Held, Membership, WorkerRecord,
     link::{FromWorker, Incoming, Refusal, SessionOffer, WorkerPort},
 };
 use dalston_store::Archive;
@@ -112,11 +112,7 @@ impl Worker {
         };
         let Some((offer, channel)) = incoming.accept() else { return };
         let held = membership.hold(offer.lease.clone());
-        let serving = serve(self.shared.clone(), offer, service, channel, notice.clone());
-        sessions.spawn(async move {
-            serving.await;
-            drop(held);
-        });
+        sessions.spawn(serve(self.shared.clone(), offer, service, channel, notice.clone(), held));
     }
 
     /// The first engine that has the session's model and language.
@@ -143,13 +139,14 @@ impl Worker {
     }
 }
 
-/// Serves one session. Whatever happens in it, even a panic, the client gets a close.
+/// Serves one session, whose slot is `held`. Whatever happens in it, even a panic, the client gets a close.
 async fn serve(
     shared: Arc<Shared>,
     offer: SessionOffer,
     service: Service,
     channel: dalston_session_router::link::WorkerChannel,
     notice: Notice,
+    _held: Held,
 ) {
     let last_words = channel.to_client.clone();
     let deadline = shared.config.write_deadline;

@@ -149,7 +149,7 @@ fn asked_outcome(code: CloseCode) -> SessionOutcome {
 impl Session {
     /// Answers the rest if that is due, says the last words and closes.
     pub(super) async fn end(
-        mut self,
+        mut self: Box<Self>,
         reason: End,
         outcomes: mpsc::Receiver<Box<Outcome>>,
         drain: &CancellationToken,
@@ -166,7 +166,7 @@ impl Session {
             // Best effort: the reason stands in the close frame too.
             let _ = self.tell(ServerMessage::error(&error, false)).await;
         }
-        let Self { trace, transcript, told, origin, recording, client, offer, lag, utterances, shared, .. } = self;
+        let Self { trace, transcript, told, origin, recording, client, offer, lag, utterances, shared, .. } = *self;
         let trace_id = trace.trace_id();
         trace.end(&SessionTotals {
             outcome: reason.outcome(),
