@@ -5,6 +5,9 @@
 //! their end while so many were kept already, and what each cost in processor time, clients included. Then it sends jobs at half
 //! of the best rate, on a schedule that does not wait for the server, and prints how long they took to be accepted. In the end
 //! the peak of memory.
+//!
+//! `jobs 10000 postgres://… redis://…` does the same over these, as `dalston serve` with roles does, its parts in one process.
+//! The database is to be an empty one. Files lie in `TMPDIR`: what making and removing them costs differs much between file systems.
 
 use std::{
     fs,
@@ -14,7 +17,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use dalston_broker::{Broker, InProcessBroker};
+use dalston_broker::{Broker, InProcessBroker, RedisBroker};
 use dalston_engine_runner::{Runner, RunnerSettings};
 use dalston_engine_sdk::batch::{
     Engine, EngineInfo, Prepared, Stage, TaskContext, TaskError, TaskInput, TaskOutput, Transcribed,
@@ -24,6 +27,7 @@ use dalston_protocol::{
     JobId, RequestId,
     job::{JobParameters, JobStatus},
 };
+use dalston_redis::Redis;
 use dalston_store::{
     Artifacts, JobStore, job_folder, job_topic,
     jobs::{NewJob, Source},
@@ -35,6 +39,14 @@ use tokio_util::sync::CancellationToken;
 /// Jobs that are under way at once.
 const AT_ONCE: usize = 64;
 const TENANT: &str = "bench";
+/// Most that wait in the broker.
+const MESSAGES: usize = 100_000;
+
+/// What several machines would share.
+struct Shared {
+    database: String,
+    redis: String,
+}
 
 /// Does nothing, for one of the two stages.
 struct Nothing(Stage);
@@ -70,10 +82,20 @@ struct Stand {
 }
 
 impl Stand {
-    async fn open(folder: &Path) -> Result<Self> {
-        let store = JobStore::open(&format!("sqlite:{}", folder.join("jobs.db").display())).await?;
+    async fn open(folder: &Path, shared: Option<Shared>) -> Result<Self> {
+        let alone = shared.is_none();
+        let (store, broker): (JobStore, Arc<dyn Broker>) = match shared {
+            None => {
+                let store = JobStore::open(&format!("sqlite:{}", folder.join("jobs.db").display())).await?;
+                (store, Arc::new(InProcessBroker::default()))
+            }
+            Some(Shared { database, redis }) => {
+                let redis = Redis::open(&redis, dalston_redis::Settings::default())?;
+                let broker = RedisBroker::new(&redis, &JobId::generate().to_string(), MESSAGES);
+                (JobStore::open(&database).await?, Arc::new(broker))
+            }
+        };
         let artifacts = Artifacts::local(&folder.join("artifacts"))?;
-        let broker: Arc<dyn Broker> = Arc::new(InProcessBroker::default());
         let (tracers, metrics) = (Tracers::off(), Arc::new(Metrics::new()));
         let engines = [Stage::PREPARE, Stage::TRANSCRIBE].map(|stage| Arc::new(Nothing(stage)));
         let stop = CancellationToken::new();
@@ -86,7 +108,7 @@ impl Stand {
             infos,
             tracers.clone(),
             metrics.clone(),
-            Settings { alone: true, ..Settings::default() },
+            Settings { alone, ..Settings::default() },
         );
         tasks.spawn(orchestrator.run(stop.clone()));
         for engine in engines {
@@ -131,9 +153,11 @@ impl Stand {
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let jobs: usize = std::env::args().nth(1).map_or(Ok(10_000), |number| number.parse())?;
+    let mut arguments = std::env::args().skip(1);
+    let jobs: usize = arguments.next().map_or(Ok(10_000), |number| number.parse())?;
+    let shared = arguments.next().zip(arguments.next()).map(|(database, redis)| Shared { database, redis });
     let folder = tempfile::tempdir()?;
-    let stand = Arc::new(Stand::open(folder.path()).await?);
+    let stand = Arc::new(Stand::open(folder.path(), shared).await?);
     println!("{:>12} {:>12} {:>14} {:>16}", "kept before", "jobs/s", "CPU per job", "accepted p99");
     let part = jobs.div_ceil(10).max(1);
     let mut best = 0.0_f64;
