@@ -1,11 +1,15 @@
 //! What the registry costs Redis, as Redis counts it: `cargo run --release -p dalston-session-router --example redis_cost`.
 //!
 //! Starts a redis-server of its own. Half of all slots stay taken. Times are those of the server's one thread, without its
-//! sockets; bytes are those of the wire.
+//! sockets; bytes are those of the wire. Then many sessions at once reserve and release, over one connection as in a gateway:
+//! the last table has how many a second that were.
 
 #![allow(clippy::unwrap_used, reason = "a measurement may panic")]
 
-use std::time::Duration;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use dalston_protocol::LeaseId;
 use dalston_redis::testing::RedisServer;
@@ -14,9 +18,14 @@ use dalston_session_router::{
     conformance::{engine, worker},
 };
 use dalston_telemetry::Tracers;
+use tokio::task::JoinSet;
 
 const SLOTS: usize = 50;
 const ROUNDS: usize = 2_000;
+/// Sessions that want a slot at the same moment.
+const AT_ONCE: usize = 64;
+/// With more workers so many reservations in a row would take longer than an answer may.
+const MOST_FOR_MANY: usize = 100;
 /// As many as a keeper renews at once.
 const RENEWED: usize = 256;
 
@@ -26,23 +35,14 @@ async fn main() {
     for workers in [1, 10, 100, 1_000] {
         let redis = RedisServer::start();
         let times = RegistryTimes { worker_ttl: Duration::from_secs(3_600), ..RegistryTimes::default() };
-        let registry = RedisRegistry::open(&redis.url(), "cost", times, Tracers::off()).unwrap();
+        let registry = Arc::new(RedisRegistry::open(&redis.url(), "cost", times, Tracers::off()).unwrap());
         let mut ids = Vec::new();
         for _ in 0..workers {
             let worker = worker(SLOTS, vec![engine("echo", "echo-en", &["en"])]);
             ids.push(worker.worker_id.clone());
             registry.register(worker).await.unwrap();
         }
-        let reserve = async || {
-            let request = ReserveRequest {
-                lease: LeaseId::generate(),
-                wanted: Wanted { language: "en".into(), model: None },
-                ttl: Duration::from_secs(3_600),
-                exclude: Vec::new(),
-            };
-            let Reservation { worker_id, .. } = registry.reserve(&request).await.unwrap();
-            Lease { id: request.lease, worker_id, ttl: request.ttl }
-        };
+        let reserve = async || reserve(&registry).await;
         let mut held = Vec::new();
         for _ in 0..(workers * SLOTS / 2).min(10_000) {
             held.push(reserve().await);
@@ -64,7 +64,63 @@ async fn main() {
         let row = Row { name: "renew, leases:", ..row };
         println!("{:15} {:8}", "  (in a call)", held.len());
         row.print(ROUNDS / 10, async || registry.renew(&held).await.unwrap()).await;
+        if workers > MOST_FOR_MANY {
+            continue;
+        }
+        let (alone, with_release) = many_at_once(&registry, (workers * SLOTS / 4).min(ROUNDS)).await;
+        println!("{:15} {workers:8} {alone:12.0} a second, {with_release:.0} with the release", "reserve");
     }
+}
+
+async fn reserve(registry: &RedisRegistry) -> Lease {
+    let request = ReserveRequest {
+        lease: LeaseId::generate(),
+        wanted: Wanted { language: "en".into(), model: None },
+        ttl: Duration::from_secs(3_600),
+        exclude: Vec::new(),
+    };
+    let Reservation { worker_id, .. } = registry.reserve(&request).await.unwrap();
+    Lease { id: request.lease, worker_id, ttl: request.ttl }
+}
+
+/// Reservations a second, and those that are released again: the median of some rounds, each of `count`.
+async fn many_at_once(registry: &Arc<RedisRegistry>, count: usize) -> (f64, f64) {
+    let mut rates: Vec<(f64, f64)> = Vec::new();
+    for _ in 0..9 {
+        let (begun, mut leases) = (Instant::now(), Vec::new());
+        let mut reserving: JoinSet<Vec<Lease>> = (0..AT_ONCE)
+            .map(|task| {
+                let registry = registry.clone();
+                async move {
+                    let mut leases = Vec::new();
+                    for _ in (task..count).step_by(AT_ONCE) {
+                        leases.push(reserve(&registry).await);
+                    }
+                    leases
+                }
+            })
+            .collect();
+        while let Some(more) = reserving.join_next().await {
+            leases.push(more.unwrap());
+        }
+        let reserved = begun.elapsed();
+        let releasing: JoinSet<()> = leases
+            .into_iter()
+            .map(|leases| {
+                let registry = registry.clone();
+                async move {
+                    for lease in leases {
+                        registry.release(&lease.id).await.unwrap();
+                    }
+                }
+            })
+            .collect();
+        releasing.join_all().await;
+        let a_second = |time: Duration| count as f64 / time.as_secs_f64();
+        rates.push((a_second(reserved), a_second(begun.elapsed())));
+    }
+    rates.sort_by(|a, b| a.0.total_cmp(&b.0));
+    rates[rates.len() / 2]
 }
 
 struct Row<'a> {
