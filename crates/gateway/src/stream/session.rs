@@ -17,11 +17,12 @@ use tracing::Instrument;
 
 use super::{
     kept::{self, Ending},
-    pump::{Journey, Keeping, Pump, Served, whole},
+    pump::{Journey, Keeping, Pump, Served, Tally, whole},
     record::Record,
     resume::{Return, resume},
     resumption::new_token,
-    upgrade::Upgrading,
+    upgrade::{Socket, Upgrading},
+    verdict::Verdict,
 };
 use crate::{
     auth::{Principal, Seat, Ticket},
@@ -141,19 +142,33 @@ pub(super) async fn run(app: App, upgrading: Upgrading, opening: Box<Opening>) {
             let mut pump = Pump::new(&app, socket, *served);
             pump.run(lease, seat, &app, &record.span).await
         }
-        Ok(Begun::Over { told, ending, keeping }) => {
-            let close = (ending.code, ending.reason.as_str());
-            let mut pump = Pump::telling(&app, socket, told, close);
-            let ended = pump.part(&app).await;
-            // Else it can ask once more.
-            if pump.is_heard() {
-                keeping.conclude(None, true).await;
-            }
-            ended
-        }
-        Err(error) => Pump::refusing(&app, socket, &error).part(&app).await,
+        // Boxed: few sessions are like this, and the others need no room for two pumps more.
+        Ok(Begun::Over { told, ending, keeping }) => Box::pin(tell(&app, socket, told, ending, keeping)).await,
+        Err(error) => Box::pin(refuse(&app, socket, error)).await,
     };
     record.end(verdict, tally);
+}
+
+/// Tells the client of a session that ended while it was gone.
+async fn tell(
+    app: &App,
+    socket: Socket,
+    told: Vec<ServerMessage>,
+    ending: Ending,
+    keeping: Box<Keeping>,
+) -> (Verdict, Tally) {
+    let mut pump = Pump::telling(app, socket, told, (ending.code, ending.reason.as_str()));
+    let ended = pump.part(app).await;
+    // Else it can ask once more.
+    if pump.is_heard() {
+        keeping.conclude(None, true).await;
+    }
+    ended
+}
+
+/// Tells the client why there is no session.
+async fn refuse(app: &App, socket: Socket, error: ApiError) -> (Verdict, Tally) {
+    Pump::refusing(app, socket, &error).part(app).await
 }
 
 /// A session that can be told of.
