@@ -143,7 +143,7 @@ impl Stage {
         let (before, deadline) = (before?, Instant::now() + within);
         loop {
             let memory = self.memory().await?;
-            if memory.descriptors <= before.descriptors || Instant::now() >= deadline {
+            if memory.leaked_since(&before) == 0 || Instant::now() >= deadline {
                 return Some(memory);
             }
             sleep(Duration::from_millis(100)).await;

@@ -135,7 +135,7 @@ impl Churn {
         if let (Some(before), Some(after)) = (before, after) {
             report.figure("server_memory_before_bytes", "server memory before", Value::Bytes(before.bytes));
             report.figure("server_memory_after_bytes", "… after", Value::Bytes(after.bytes));
-            let leaked = after.descriptors.saturating_sub(before.descriptors);
+            let leaked = after.leaked_since(&before);
             report.check("the server closed every descriptor", leaked == 0, || format!("{leaked} more than before"));
         }
         report.latencies(&tally, &[Moment::Begin, Moment::BeyondEndpointing, Moment::End, Moment::Wake]);

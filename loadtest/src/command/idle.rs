@@ -76,7 +76,7 @@ impl Idle {
             report.figure("server_memory_held_bytes", "… with all open", Value::Bytes(memory.bytes));
             report.figure("server_memory_after_bytes", "… after all have ended", Value::Bytes(after.bytes));
             report.figure("bytes_per_session", "server memory per session", Value::Bytes(each));
-            let leaked = after.descriptors.saturating_sub(memory_before.descriptors);
+            let leaked = after.leaked_since(&memory_before);
             report.check("the server closed every descriptor", leaked == 0, || format!("{leaked} more than before"));
             if let Some(limit) = self.max_kib {
                 let each = each as f64 / 1024.0;
