@@ -19,6 +19,7 @@ step cargo fmt --all --check
 step shellcheck scripts/*.sh demo/*.sh .ci/run
 step cargo deny --log-level error check bans licenses sources
 step cargo clippy --quiet --locked --workspace --all-targets -- -D warnings
-step cargo test --quiet --locked --workspace
+# All of it, so that a run tells everything that is broken.
+step cargo test --quiet --locked --workspace --no-fail-fast
 # Links to private items are for those who read them in the code.
 RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" step cargo doc --quiet --locked --workspace --no-deps
