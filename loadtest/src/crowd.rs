@@ -22,14 +22,21 @@ where
 {
     let mut tasks = JoinSet::new();
     let mut done = Vec::with_capacity(arrivals.sessions);
-    let mut alarm = pin!(sleep_until(arrivals.due(0)));
-    let mut next = 0;
+    // Jitter may put one before those of lower numbers.
+    let mut due: Vec<(Instant, usize)> = (0..arrivals.sessions).map(|number| (arrivals.due(number), number)).collect();
+    due.sort_unstable();
+    let mut due = due.into_iter().peekable();
+    let mut alarm = pin!(sleep_until(arrivals.start));
     loop {
+        let next = due.peek().copied();
+        if let Some((when, _)) = next {
+            alarm.as_mut().reset(when);
+        }
         select! {
-            () = &mut alarm, if next < arrivals.sessions => {
-                tasks.spawn(make(next, arrivals.due(next)));
-                next += 1;
-                alarm.as_mut().reset(arrivals.due(next));
+            () = &mut alarm, if next.is_some() => {
+                if let Some((when, number)) = due.next() {
+                    tasks.spawn(make(number, when));
+                }
             }
             Some(result) = tasks.join_next(), if !tasks.is_empty() => match result {
                 Ok(outcome) => done.push(outcome),
@@ -45,6 +52,15 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn jitter_makes_none_wait_for_another() {
+        let (start, ramp) = (Instant::now(), Duration::from_secs(1));
+        let arrivals = Arrivals { start, sessions: 200, ramp, jitter: Duration::from_millis(100) };
+        let late = crowd(arrivals, |_, due| async move { Instant::now() - due }).await;
+        assert_eq!(late.len(), 200);
+        assert!(late.iter().all(|late| *late <= Duration::from_millis(1)), "{late:?}");
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_slow_session_puts_off_no_other() {
