@@ -37,7 +37,9 @@ use tokio::{sync::Semaphore, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 /// Jobs that are under way at once.
-const AT_ONCE: usize = 64;
+const AT_ONCE: usize = 256;
+/// Shortest time between two looks at a job that changes, as a client of the gateway with `wait=true` has it.
+const PAUSE: Duration = Duration::from_millis(100);
 const TENANT: &str = "bench";
 /// Most that wait in the broker.
 const MESSAGES: usize = 100_000;
@@ -146,7 +148,9 @@ impl Stand {
                 return Ok(accepted);
             }
             // A wake-up may be lost; then the next look finds it.
-            let _ = tokio::time::timeout(Duration::from_secs(1), ended.next()).await;
+            if tokio::time::timeout(Duration::from_secs(1), ended.next()).await.is_ok() {
+                tokio::time::sleep(PAUSE).await;
+            }
         }
     }
 }
