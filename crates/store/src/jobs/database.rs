@@ -29,6 +29,8 @@ use crate::StoreError;
 
 /// Connections to PostgreSQL.
 const POSTGRES_CONNECTIONS: u32 = 16;
+/// How long a connection that was used is taken for alive.
+const TRUSTED: Duration = Duration::from_secs(1);
 /// How long a caller waits for a connection, then it gets [`StoreError::Unavailable`]: the queue has no other bound.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -148,7 +150,19 @@ async fn sqlite(path: &Path) -> Result<Database, StoreError> {
 }
 
 async fn postgres(url: &str) -> Result<Database, StoreError> {
-    let pool = AnyPoolOptions::new().max_connections(POSTGRES_CONNECTIONS).acquire_timeout(ACQUIRE_TIMEOUT);
+    let pool = AnyPoolOptions::new()
+        .max_connections(POSTGRES_CONNECTIONS)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .test_before_acquire(false)
+        .before_acquire(|connection, had| {
+            Box::pin(async move {
+                // A question whether it is alive is one round trip more for every statement.
+                if had.idle_for > TRUSTED {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
+        });
     let pool = pool.connect_with(options(url)?).await?;
     // The migrator has a lock there that lets one process in at a time.
     migrator("BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY").run(&pool).await.map_err(wrong)?;
