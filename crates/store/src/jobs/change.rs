@@ -11,7 +11,7 @@ use super::{
     JobRecord, JobStore, MAX_TASKS, NewTask, TaskRecord,
     edit::Edit,
     query::statement,
-    row::{Row, millis, to_json, to_millis},
+    row::{Row, from_millis, millis, to_json, to_millis},
 };
 use crate::StoreError;
 
@@ -67,6 +67,13 @@ pub enum Change {
     Expires(Option<SystemTime>),
 }
 
+impl Change {
+    /// Whether it is written into the row of the job itself.
+    fn is_of_job(&self) -> bool {
+        matches!(self, Self::Job { .. } | Self::Prepared { .. } | Self::Result { .. } | Self::Expires(_))
+    }
+}
+
 impl JobStore {
     /// Puts what was decided on a job at `version` into effect, all in order or nothing.
     ///
@@ -81,6 +88,9 @@ impl JobStore {
         for change in changes {
             edit.apply(&mut job, change).await?;
         }
+        if changes.iter().any(Change::is_of_job) {
+            edit.write(&job).await?;
+        }
         if job.status.is_terminal() {
             edit.cancel_open_tasks(id).await?;
         }
@@ -90,6 +100,7 @@ impl JobStore {
 }
 
 impl Edit<'_> {
+    /// What is of the job itself is changed in the record only.
     async fn apply(&mut self, job: &mut JobRecord, change: &Change) -> Result<(), StoreError> {
         match change {
             Change::Insert(task) => self.insert(job, task).await,
@@ -100,16 +111,16 @@ impl Edit<'_> {
             Change::Task { task, status, error } => self.move_task(job, task, *status, error.as_ref()).await,
             Change::Job { status, error } => self.move_job(job, *status, error.as_ref()).await,
             Change::Prepared { duration } => {
-                let query = statement("UPDATE jobs SET audio_duration = $2 WHERE id = $1").bind(job.id.as_str());
-                self.run(query.bind(*duration)).await
+                job.audio_duration = Some(*duration);
+                Ok(())
             }
             Change::Result { key } => {
-                let query = statement("UPDATE jobs SET result = $2 WHERE id = $1").bind(job.id.as_str());
-                self.run(query.bind(key.as_str())).await
+                job.result = Some(key.clone());
+                Ok(())
             }
             Change::Expires(at) => {
-                let query = statement("UPDATE jobs SET expires_at = $2 WHERE id = $1").bind(job.id.as_str());
-                self.run(query.bind(at.map(to_millis))).await
+                job.expires_at = *at;
+                Ok(())
             }
         }
     }
@@ -220,10 +231,25 @@ impl Edit<'_> {
             return Err(StoreError::transition(&job.id, job.status, status));
         }
         job.status = status;
-        let query = statement("UPDATE jobs SET status = $2, error = $3, ended_at = $4 WHERE id = $1");
-        let query = query.bind(job.id.as_str()).bind(status.as_str()).bind(error.map(to_json));
-        let ended_at = status.is_terminal().then_some(self.now);
-        self.run(query.bind(ended_at)).await?;
+        job.error = error.cloned();
+        job.ended_at = status.is_terminal().then(|| from_millis(self.now));
         self.tell_of_end(job, status, error).await
+    }
+
+    /// The row of a job that is locked: all of it that a [`Change`] can change, in one statement.
+    async fn write(&mut self, job: &JobRecord) -> Result<(), StoreError> {
+        let query = statement(
+            "UPDATE jobs SET status = $2, error = $3, ended_at = $4, audio_duration = $5, \
+             result = $6, expires_at = $7 WHERE id = $1",
+        );
+        let query = query
+            .bind(job.id.as_str())
+            .bind(job.status.as_str())
+            .bind(job.error.as_ref().map(to_json))
+            .bind(job.ended_at.map(to_millis))
+            .bind(job.audio_duration)
+            .bind(job.result.as_deref())
+            .bind(job.expires_at.map(to_millis));
+        self.run(query).await
     }
 }

@@ -88,6 +88,9 @@ impl Query {
         for argument in self.arguments {
             query = match argument {
                 Value::Integer(number) => query.bind(number),
+                // sqlx takes a missing double for a missing float and the other way round, and a statement that was
+                // prepared for one does not take the other.
+                Value::Real(None) => query.bind(None::<f32>),
                 Value::Real(number) => query.bind(number),
                 Value::Text(text) => query.bind(text),
                 Value::Odd => query.bind(None::<String>),
@@ -181,6 +184,12 @@ impl From<Option<i64>> for Value {
 impl From<f64> for Value {
     fn from(number: f64) -> Self {
         Self::Real(Some(number))
+    }
+}
+
+impl From<Option<f64>> for Value {
+    fn from(number: Option<f64>) -> Self {
+        Self::Real(number)
     }
 }
 
