@@ -44,9 +44,9 @@ impl Station {
                 let ended = self.work_in(&folder, attempt, slot).await;
                 // A thread that does not return still has it.
                 if slot.is_some() {
-                    folder.give_back().await
+                    folder.give_back().await;
                 } else {
-                    folder.remove().await
+                    folder.remove().await;
                 }
                 ended
             }

@@ -298,31 +298,33 @@ fn run(connection: &Connection, query: &Query) -> rusqlite::Result<Outcome> {
         Cow::Borrowed(sql) => {
             let mut prepared = connection.prepare_cached(sql)?;
             let columns = columns_of(sql, &prepared);
-            step(&mut prepared, columns, query, connection)
+            step(&mut prepared, &columns, query, connection)
         }
         Cow::Owned(sql) => {
             let mut prepared = connection.prepare(sql)?;
             let columns = names(&prepared);
-            step(&mut prepared, columns, query, connection)
+            step(&mut prepared, &columns, query, connection)
         }
     }
 }
 
+type Columns = Arc<[String]>;
+
 /// The names of a constant statement's columns: asked for once, because each is a piece of memory, and a job has twenty.
-fn columns_of(sql: &'static str, prepared: &rusqlite::Statement<'_>) -> Arc<[String]> {
+fn columns_of(sql: &'static str, prepared: &rusqlite::Statement<'_>) -> Columns {
     /// By where the text stands, which is sooner compared than the text. As many as there are statements in the program.
-    static KNOWN: LazyLock<Lock<HashMap<(usize, usize), Arc<[String]>>>> = LazyLock::new(Lock::default);
+    static KNOWN: LazyLock<Lock<HashMap<(usize, usize), Columns>>> = LazyLock::new(Lock::default);
     let place = (sql.as_ptr().addr(), sql.len());
     KNOWN.lock().entry(place).or_insert_with(|| names(prepared)).clone()
 }
 
-fn names(prepared: &rusqlite::Statement<'_>) -> Arc<[String]> {
+fn names(prepared: &rusqlite::Statement<'_>) -> Columns {
     prepared.column_names().into_iter().map(str::to_owned).collect()
 }
 
 fn step(
     statement: &mut rusqlite::Statement<'_>,
-    columns: Arc<[String]>,
+    columns: &Columns,
     query: &Query,
     on: &Connection,
 ) -> rusqlite::Result<Outcome> {
