@@ -19,6 +19,7 @@ run() {
     --server "$programs/dalston serve --engine loopback --data-dir $reports/data" || status=1
 }
 
+run start
 run idle --sessions 2000
 run pace --sessions 100 --seconds 30
 run frames

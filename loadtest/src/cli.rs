@@ -14,7 +14,7 @@ use crate::{
     baseline::Baseline,
     command::{
         churn::Churn, compare::Compare, frames::Frames, idle::Idle, jobs::Jobs, max::Max, noise::Noise, pace::PaceArgs,
-        wer::Wer,
+        start::Start, wer::Wer,
     },
     report::{Report, html, table},
     stage::{ServerArgs, SessionArgs, Stage},
@@ -54,6 +54,7 @@ enum Command {
     Churn(Churn),
     Jobs(Jobs),
     Max(Max),
+    Start(Start),
     Compare(Compare),
     #[command(hide = true)]
     Baseline(Baseline),
@@ -129,6 +130,9 @@ pub async fn measure(cli: &Cli) -> anyhow::Result<Report> {
     if let Command::Compare(compare) = &cli.command {
         return compare.run().await;
     }
+    if let Command::Start(start) = &cli.command {
+        return start.run(&cli.server, &cli.session).await;
+    }
     let stage = Stage::new(&cli.server, &cli.session).await?;
     match &cli.command {
         Command::Idle(idle) => stage.run(|stage| idle.run(stage)).await,
@@ -139,7 +143,9 @@ pub async fn measure(cli: &Cli) -> anyhow::Result<Report> {
         Command::Churn(churn) => stage.run(|stage| churn.run(stage)).await,
         Command::Jobs(jobs) => stage.run(|stage| jobs.run(stage)).await,
         Command::Max(max) => stage.run(|stage| max.run(stage)).await,
-        Command::Compare(_) | Command::Baseline(_) => anyhow::bail!("this command has no server of its own"),
+        Command::Start(_) | Command::Compare(_) | Command::Baseline(_) => {
+            anyhow::bail!("this command has no server of its own")
+        }
     }
 }
 

@@ -39,6 +39,14 @@ pub struct ServerArgs {
     allow_remote: bool,
 }
 
+impl ServerArgs {
+    /// Whether a server is started rather than found.
+    #[must_use]
+    pub const fn starts_one(&self) -> bool {
+        self.server.is_some()
+    }
+}
+
 /// What is asked of every session.
 #[derive(Debug, Clone, Args)]
 pub struct SessionArgs {

@@ -8,6 +8,7 @@ pub mod jobs;
 pub mod max;
 pub mod noise;
 pub mod pace;
+pub mod start;
 pub mod wer;
 
 use std::time::Duration;

@@ -90,7 +90,7 @@ impl Target {
                 };
                 bail!("{} is not ready: {said}", self.endpoint);
             }
-            sleep(Duration::from_millis(20)).await;
+            sleep(Duration::from_millis(5)).await;
         }
     }
 
