@@ -16,102 +16,23 @@ use std::{
 use dalston_protocol::{
     Close, SessionId,
     key::{KeyLimits, NewKey, Scope},
-    realtime::{ClientMessage, FinalCause, ResumeToken, Resumed, ServerMessage, SessionEnd, TranscriptFinal},
+    realtime::{ClientMessage, FinalCause, Resumed, ServerMessage, SessionEnd, TranscriptFinal},
 };
 use dalston_session_router::{
     Claim, InProcessResumeStore, Look, ResumeStore, Save, Saved, Taken, Unavailable,
-    link::{Departure, FromWorker, ToWorker},
+    link::{FromWorker, ToWorker},
 };
 use dalston_telemetry::{Options, RingLimits, SessionOutcome, SpanCounters, SpanRecord, Tracers};
 use futures_util::future::BoxFuture;
 use serde_json::Value;
 use support::{
-    CAPACITY, LONG, Server, Session, config,
+    CAPACITY, LONG, Server, config,
     keys::{Keys, wanted},
-    wire::{Client, Told},
+    resuming::{SECOND, answered, begun, is_gone, is_let_go, number, query, resumed, said, send},
+    wire::Told,
 };
 use tokio::time::{sleep, timeout};
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, frame::coding::CloseCode as WireCode};
-
-/// Bytes of a second of audio.
-const SECOND: u64 = 32_000;
-
-fn said(number: u64, start: f64, end: f64) -> ServerMessage {
-    ServerMessage::Final(TranscriptFinal {
-        utterance_id: format!("utt_{number}"),
-        text: format!("word{number}"),
-        start,
-        end,
-        confidence: None,
-        language: "en".into(),
-        words: Vec::new(),
-        channel: None,
-        cause: FinalCause::Endpoint,
-        id: None,
-    })
-}
-
-fn number(event: &ServerMessage) -> Option<&str> {
-    match event {
-        ServerMessage::Final(said) => Some(&said.utterance_id),
-        _ => None,
-    }
-}
-
-/// A session that may be resumed, and the token for it.
-async fn begun(server: &mut Server, headers: &[(&'static str, &str)]) -> (Client, Session, ResumeToken) {
-    let mut client = server.connect_with("?resumable=true", headers).await;
-    let session = server.session().await;
-    let ServerMessage::SessionBegin { resume: Some(offer), resumed: None, .. } = client.event().await else {
-        panic!("no token")
-    };
-    assert_eq!(offer.token.session_id(), &session.offer.session_id);
-    (client, session, offer.token)
-}
-
-/// … of which so many seconds of audio have come, and the first five are answered for by `utt_1`.
-async fn answered(server: &mut Server, seconds: u64) -> (Client, Session, ResumeToken) {
-    let (mut client, mut session, token) = begun(server, &[]).await;
-    send(&mut client, &mut session, seconds).await;
-    session.send(said(1, 1.0, 5.0)).await;
-    assert_eq!(number(&client.event().await), Some("utt_1"));
-    assert_eq!(client.event().await, ServerMessage::AudioAck { bytes: 3 * SECOND });
-    (client, session, token)
-}
-
-async fn send(client: &mut Client, session: &mut Session, seconds: u64) {
-    client.audio(vec![1; (seconds * SECOND) as usize]).await;
-    let mut came = 0;
-    while came < seconds * SECOND {
-        match session.next().await {
-            Some(ToWorker::Audio(audio)) => came += audio.len() as u64,
-            other => panic!("{other:?}"),
-        }
-    }
-}
-
-fn query(token: &ResumeToken, received: u64, last: Option<&str>) -> String {
-    let last = last.map(|last| format!("&last_final={last}")).unwrap_or_default();
-    format!("?resume={}&received={received}{last}", String::from(token.clone()))
-}
-
-async fn resumed(client: &mut Client) -> Resumed {
-    match client.event().await {
-        ServerMessage::SessionBegin { resumed: Some(resumed), resume: Some(_), .. } => resumed,
-        other => panic!("{other:?}"),
-    }
-}
-
-/// The worker is told that another one has the session.
-async fn is_let_go(mut session: Session) {
-    let (_, last) = session.audio().await;
-    assert_eq!(last, Some(ToWorker::Gone(Departure::MOVED)));
-}
-
-async fn is_gone(server: &Server, token: &ResumeToken) {
-    let refusal = server.connect(&query(token, 0, None)).await.refusal().await;
-    assert_eq!(refusal, ("session_gone".to_owned(), 4404));
-}
 
 #[tokio::test]
 async fn a_session_that_does_not_ask_gets_neither_token_nor_acknowledgements() {
@@ -481,7 +402,7 @@ async fn the_session_stays_one_trace_to_which_the_new_connection_is_linked() {
     assert_eq!(root.attributes.get("dalston.outcome"), Some(&Value::from("moved")));
 }
 
-/// A store at which it takes a while to forget something.
+/// A store, of this process or another one, at which it takes a while to forget something.
 #[derive(Debug, Default)]
 struct Slow {
     inner: InProcessResumeStore,

@@ -5,6 +5,7 @@
 
 pub mod jobs;
 pub mod keys;
+pub mod resuming;
 pub mod wire;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
