@@ -107,11 +107,15 @@ impl Progress {
         }
     }
 
-    /// Read from its text, with the finals that were kept apart; `is_whole` says whether all of them are there.
+    /// Read from its text, with the finals that were kept apart; `is_whole` says whether all of them are there. They may
+    /// have been written down later than the text: what they answer for is answered for.
     #[must_use]
     pub fn with_finals<'a>(mut self, finals: impl IntoIterator<Item = &'a TranscriptFinal>, is_whole: bool) -> Self {
         self.said = SessionTranscript::default();
-        finals.into_iter().for_each(|said| self.said.push(said));
+        for said in finals {
+            self.reaches(said);
+            self.said.push(said);
+        }
         if !is_whole {
             self.said.lacks_its_beginning();
         }
@@ -186,6 +190,16 @@ impl Progress {
     }
 
     fn counts_final(&mut self, said: &TranscriptFinal) -> bool {
+        if !self.reaches(said) {
+            return false;
+        }
+        self.said.push(said);
+        self.count_speech();
+        true
+    }
+
+    /// Notes what a final answers for. `false`: no more than those before it.
+    fn reaches(&mut self, said: &TranscriptFinal) -> bool {
         let channel = self.channel(said.channel);
         if said.end <= channel.last_end {
             return false;
@@ -197,8 +211,6 @@ impl Progress {
         if let Some((_, language)) = &mut self.begun {
             language.clone_from(&said.language);
         }
-        self.said.push(said);
-        self.count_speech();
         true
     }
 

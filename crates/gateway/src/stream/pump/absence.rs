@@ -87,7 +87,7 @@ impl Pump<'_> {
         self.decide(absent.otherwise);
         if let (Some(keeping), Some(journey)) = (&mut self.keeping, &mut self.journey) {
             // Without what the worker says from now on: it ends in the middle of an utterance.
-            journey.standing().into_iter().for_each(|standing| keeping.stands(standing));
+            keeping.stands(journey.standing());
         }
         if let Some(keeping) = self.keeping.take() {
             // It bounds its waits by itself.

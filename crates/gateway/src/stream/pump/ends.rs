@@ -214,8 +214,7 @@ impl Pump<'_> {
             other => other,
         };
         if let (Some(keeping), Some(journey)) = (&mut self.keeping, &mut self.journey) {
-            journey.search = None;
-            journey.standing().into_iter().for_each(|standing| keeping.stands(standing));
+            keeping.stands(journey.standing());
         }
         self.from_worker = None;
         self.to_worker = None;

@@ -145,21 +145,20 @@ impl Journey {
         true
     }
 
-    /// Where the session stands, to be written down. `None` while another worker is looked for: what it is offered
-    /// must stay.
-    pub(super) fn standing(&mut self) -> Option<Standing> {
-        if self.search.is_some() {
-            return None;
+    /// Where the session stands, to be written down.
+    pub(super) fn standing(&mut self) -> Standing {
+        // What another worker is offered stays as it was when it was asked. As nobody is heard meanwhile, that is also
+        // where the session stands.
+        if !self.is_asking() {
+            self.forget_before(self.progress.from());
         }
-        self.forget_before(self.progress.from());
-        let (settings, received) = (self.settings.0.clone(), self.ring.received());
-        Some(Standing {
+        Standing {
             progress: self.progress.without_finals(),
-            settings,
-            received,
+            settings: self.settings.0.clone(),
+            received: self.ring.received(),
             at: SystemTime::now(),
             ending: None,
-        })
+        }
     }
 
     /// Seconds of the session's clock in bytes.

@@ -235,12 +235,10 @@ impl Keeping {
     }
 
     fn begin(&mut self, journey: &mut Journey) {
-        // While another worker is looked for, what it is offered stays as it was.
         let standing = journey.standing();
-        let safe = standing.as_ref().map_or(self.safe, |standing| journey.bytes(standing.progress.from()));
-        let state = standing.as_ref().map(written);
-        self.standing = standing.or(self.standing.take());
-        let save = self.save(state);
+        let safe = journey.bytes(standing.progress.from());
+        let save = self.save(Some(written(&standing)));
+        self.standing = Some(standing);
         let (finals, is_whole) = (self.finals.count(), save.whole.is_some());
         let store = self.holding.all().store.clone();
         let answer = Box::pin(async move { store.save(save).await });

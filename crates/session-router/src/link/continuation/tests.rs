@@ -62,6 +62,20 @@ fn written_down_and_read_again_it_is_the_same() {
 }
 
 #[test]
+fn a_final_that_was_written_down_later_than_the_rest_settles_its_audio_too() {
+    let mut progress = Progress::new(&SessionConfig::default());
+    assert!(progress.counts(&said(1, 1.0, 2.5, None)));
+    let before = progress.without_finals();
+    let later = said(2, 3.0, 7.5, None);
+    assert!(progress.counts(&later));
+    let FromWorker::Event(event) = later else { unreachable!("it is an event") };
+    let ServerMessage::Final(later) = *event else { unreachable!("it is a final") };
+    let mut read = before.with_finals([&later], false);
+    assert_eq!((read.from(), read.utterances()), (5, 2));
+    assert!(!read.counts(&said(3, 3.0, 7.5, None)), "nothing is said twice");
+}
+
+#[test]
 fn the_slower_channel_says_from_where_and_each_is_answered_for_itself() {
     let mut progress = Progress::new(&SessionConfig { channels: 2, ..SessionConfig::default() });
     progress.counts(&FromWorker::Settled(Duration::from_secs(4)));
