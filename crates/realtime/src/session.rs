@@ -56,6 +56,8 @@ pub(crate) struct Session {
     offer: SessionOffer,
     /// Where on the session's clock the first audio stands that this worker hears.
     origin: AudioTime,
+    /// Its gateway has said something, so it knows that the session is here.
+    is_addressed: bool,
     intake: Intake,
     ears: Vec<Ear>,
     recognition: Recognition,
@@ -163,6 +165,7 @@ impl Session {
             shared,
             offer,
             origin,
+            is_addressed: false,
         };
         Ok((Box::new(session), results))
     }
@@ -269,6 +272,7 @@ impl Session {
     }
 
     async fn take(&mut self, message: ToWorker) -> Result<(), End> {
+        self.is_addressed = true;
         match message {
             ToWorker::Audio(bytes) => {
                 if let Some(recording) = &self.recording {

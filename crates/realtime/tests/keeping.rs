@@ -4,7 +4,7 @@ mod support;
 
 use std::time::Duration;
 
-use dalston_protocol::realtime::{Retention, ServerMessage, SessionConfig};
+use dalston_protocol::realtime::{ClientMessage, Retention, ServerMessage, SessionConfig};
 use dalston_realtime::RealtimeConfig;
 use dalston_session_router::link::{Departure, FromWorker, Progress, Refusal, ToWorker};
 use dalston_store::{Archive, Limits};
@@ -69,6 +69,28 @@ async fn a_session_that_was_never_heard_of_is_not_kept() {
     client.channel.to_worker = nowhere;
     client.rest().await;
     assert_eq!(archive.list("test", 10, None).await.unwrap().sessions, []);
+    archive.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_session_that_others_had_is_kept_by_a_worker_whose_gateway_knows_that_it_is_here() {
+    let folder = tempfile::tempdir().unwrap();
+    let archive = Archive::open(folder.path(), Limits::default()).await.unwrap();
+    let stage = Stage::keeping(Scripted::working(), RealtimeConfig::default(), Some(archive.clone())).await;
+    let config = SessionConfig { retention: Retention::Forever, ..without_vad() };
+    let continuation = Progress::new(&config).continuation(4, Duration::ZERO, Duration::ZERO);
+    for is_greeted in [false, true] {
+        let mut client = stage.continues(config.clone(), continuation.clone()).await;
+        if is_greeted {
+            client.say(ClientMessage::Keepalive).await;
+        }
+        // The gateway was gone before the worker answered, or is now.
+        let (nowhere, _) = tokio::sync::mpsc::channel(1);
+        client.channel.to_worker = nowhere;
+        let heard = client.rest().await;
+        let id = &heard.session_end().expect("what was received is answered").session_id;
+        assert_eq!(archive.get("test", id).await.unwrap().is_some(), is_greeted);
+    }
     archive.close().await.unwrap();
 }
 

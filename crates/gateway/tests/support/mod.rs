@@ -15,7 +15,7 @@ use dalston_engine_sdk::{Capabilities, Languages};
 use dalston_gateway::{Deps, Gateway, GatewayConfig, Jobs};
 use dalston_protocol::{
     Close, WorkerId,
-    realtime::{FinalCause, ServerMessage, SessionEnd, SessionInfo, TranscriptFinal},
+    realtime::{ClientMessage, FinalCause, ServerMessage, SessionEnd, SessionInfo, TranscriptFinal},
 };
 use dalston_session_router::{
     Address, InProcessRegistry, Registry, RegistryTimes, ResumeStore, RouterSettings, SessionRouter, WorkerRecord,
@@ -205,7 +205,13 @@ impl Session {
 
     /// What comes next from the client; `None` when it is gone.
     pub async fn next(&mut self) -> Option<ToWorker> {
-        timeout(LONG, self.channel.from_client.recv()).await.expect("nothing came from the client")
+        loop {
+            let said = timeout(LONG, self.channel.from_client.recv()).await.expect("nothing came from the client");
+            // The gateway's own: it passes on none of a client's.
+            if !matches!(&said, Some(ToWorker::Message(message)) if **message == ClientMessage::Keepalive) {
+                return said;
+            }
+        }
     }
 
     /// All audio until the client is gone, closes, or says something.

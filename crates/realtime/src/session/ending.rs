@@ -166,7 +166,20 @@ impl Session {
             // Best effort: the reason stands in the close frame too.
             let _ = self.tell(ServerMessage::error(&error, false)).await;
         }
-        let Self { trace, transcript, told, origin, recording, client, offer, lag, utterances, shared, .. } = *self;
+        let Self {
+            trace,
+            transcript,
+            told,
+            origin,
+            is_addressed,
+            recording,
+            client,
+            offer,
+            lag,
+            utterances,
+            shared,
+            ..
+        } = *self;
         let trace_id = trace.trace_id();
         trace.end(&SessionTotals {
             outcome: reason.outcome(),
@@ -187,9 +200,9 @@ impl Session {
         let whole = transcript.into_end(offer.session_id.clone(), received.seconds(), told.speech.as_secs_f64());
         let mut last_words = Vec::with_capacity(4);
         // A session that another worker goes on with is kept there. So is one that its gateway has given up waiting to be
-        // taken here, and that was never heard of.
-        let is_elsewhere = reason == End::Gone(Departure::MOVED)
-            || reason == End::Gone(Departure::VANISHED) && received == AudioTime::ZERO;
+        // taken here, and that was never heard of: whatever it had before it was offered, this worker is not its last.
+        let is_elsewhere =
+            reason == End::Gone(Departure::MOVED) || reason == End::Gone(Departure::VANISHED) && !is_addressed;
         if let Some(recording) = recording.filter(|_| !is_elsewhere) {
             let outcome = reason.outcome().as_str().to_owned();
             let record =

@@ -5,6 +5,8 @@
 //! * The gateway sends audio, messages, and at most one last word: [`ToWorker::Close`], or [`ToWorker::Gone`] when it knows how
 //!   the client left. Dropping the sender without either means that the client vanished. A worker whose client is gone answers
 //!   for what it received, as it does after `end`.
+//! * A session that another worker had begins with a word of the gateway's, a `keepalive`: it knows that the session is here
+//!   now. A worker that never hears one was too late with its answer, and the session is elsewhere.
 //! * The worker sends events and, last of all, exactly one [`FromWorker::Closed`]. A receiver that ends without it means that
 //!   the worker died.
 

@@ -208,6 +208,9 @@ impl<'a> Pump<'a> {
             keeping,
             ..Self::without_worker(app, socket)
         };
+        if pump.journey.as_ref().is_some_and(|journey| journey.progress.moves() > 0) {
+            pump.greet_worker();
+        }
         pump.clock.has_lasted(lasted, Instant::now());
         told.into_iter().for_each(|event| pump.outbox.push(Box::new(event)));
         pump

@@ -8,7 +8,10 @@ use std::{
     time::Duration,
 };
 
-use dalston_protocol::{ApiError, ErrorCode, WorkerId, realtime::ServerMessage};
+use dalston_protocol::{
+    ApiError, ErrorCode, WorkerId,
+    realtime::{ClientMessage, ServerMessage},
+};
 use dalston_session_router::{
     Allocated, LeaseGuard,
     link::{Departure, ToWorker},
@@ -93,6 +96,7 @@ impl Pump<'_> {
         self.to_worker = Some(PollSender::new(channel.to_worker));
         self.from_worker = Some(channel.from_worker);
         self.held = Held::default();
+        self.greet_worker();
         if let Some(winding_down) = self.winding_down.as_ref().filter(|down| down.hearing == Hearing::Over) {
             self.held.then_close(winding_down.close.clone());
         }
@@ -122,6 +126,11 @@ impl Pump<'_> {
         self.clock.active(now);
         self.clock.worker_spoke(now);
         lease
+    }
+
+    /// Tells a worker that the session, which another one had, is with it: nothing else may come for long.
+    pub(super) fn greet_worker(&mut self) {
+        self.held.message(ClientMessage::Keepalive);
     }
 
     /// Tells a worker, if it still hears anything, that it has the session no longer.
