@@ -189,6 +189,7 @@ async fn a_store_that_lost_the_newest_costs_a_gap_that_is_told() {
     assert!(message.starts_with("3.0 s of audio before 8 s"), "{message}");
     let continues = next.offer.continues.as_ref().unwrap();
     assert_eq!((continues.from, continues.utterances), (8, 3));
+    assert_eq!(continues.answered[0], Duration::from_secs(10), "so far it was, or it had not been acknowledged");
 }
 
 #[tokio::test]

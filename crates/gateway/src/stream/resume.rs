@@ -64,6 +64,7 @@ pub(super) async fn resume(app: &App, record: &mut Record, back: Return) -> Resu
 
     let mut standing = kept.standing.clone();
     standing.progress.taken(epoch);
+    standing.progress.acknowledged(from);
     if let Some(number) = last_final.as_deref().and_then(number_of) {
         standing.progress.skip_to(number);
     }

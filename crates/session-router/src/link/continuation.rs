@@ -127,6 +127,14 @@ impl Progress {
         self.utterances = self.utterances.max(utterance);
     }
 
+    /// The client was told that its audio before this second need not be heard again, whoever remembers it. That is said
+    /// only when [`WARM_UP`] seconds more are answered for.
+    pub fn acknowledged(&mut self, second: u64) {
+        if second > self.from() {
+            self.settled = Duration::from_secs(second.saturating_add(WARM_UP));
+        }
+    }
+
     /// The highest number of an utterance that had a final.
     pub fn utterances(&self) -> u64 {
         self.utterances

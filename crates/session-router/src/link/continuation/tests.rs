@@ -76,6 +76,20 @@ fn a_final_that_was_written_down_later_than_the_rest_settles_its_audio_too() {
 }
 
 #[test]
+fn what_was_acknowledged_is_answered_for_by_more_than_the_warm_up() {
+    let mut progress = Progress::new(&SessionConfig::default());
+    assert!(progress.counts(&said(1, 1.0, 8.7, None)));
+    for known in [0, progress.from()] {
+        progress.acknowledged(known);
+        assert_eq!(progress.settled(), Duration::from_secs_f64(8.7), "{known}");
+    }
+    progress.acknowledged(19);
+    assert_eq!(progress.from(), 19);
+    let continuation = progress.continuation(19, Duration::ZERO, Duration::ZERO);
+    assert_eq!((continuation.answered[0], continuation.last_end[0]), (Duration::from_secs(21), 8.7));
+}
+
+#[test]
 fn the_slower_channel_says_from_where_and_each_is_answered_for_itself() {
     let mut progress = Progress::new(&SessionConfig { channels: 2, ..SessionConfig::default() });
     progress.counts(&FromWorker::Settled(Duration::from_secs(4)));
