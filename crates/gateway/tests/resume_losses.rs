@@ -13,6 +13,16 @@ use support::{
 };
 
 #[tokio::test]
+async fn a_final_that_the_store_has_lost_tells_that_its_client_has_those_before_it() {
+    let mut server = Server::start("").await;
+    let (client, _session, token) = answered(&mut server, 6).await;
+    drop(client);
+    let mut client = server.connect(&query(&token, 0, Some("utt_2"))).await;
+    let _next = server.session().await;
+    assert_eq!(resumed(&mut client).await, Resumed { bytes: 3 * SECOND, finals: 0 });
+}
+
+#[tokio::test]
 async fn a_worker_that_goes_down_and_has_no_heir_is_written_down_as_any_other() {
     // One slot, which it has itself.
     let mut server = Server::with(config(""), Tracers::off(), 1).await;

@@ -150,16 +150,21 @@ impl Kept {
         self.standing.progress.unanswered_before(from)
     }
 
-    /// The finals that the client has not had. What it says of the last one is exact; without that, some may come to
-    /// it twice, but none that ends before what was acknowledged.
+    /// The finals that the client has not had. What it says of the last one is exact, also where the store has lost it;
+    /// without that, some may come to it twice, but none that ends before what was acknowledged.
     pub(super) fn finals_after(&self, received: u64, last: Option<&str>) -> &[TranscriptFinal] {
         let known = last.and_then(|last| self.finals.iter().rposition(|said| said.utterance_id == last));
-        if let Some(known) = known {
-            return &self.finals[known + 1..];
-        }
         let heard = received as f64 / self.bytes_per_second() as f64;
-        let first = self.finals.iter().position(|said| said.end > heard).unwrap_or(self.finals.len());
-        &self.finals[first..]
+        let first = match (known, last.and_then(number_of)) {
+            (Some(known), _) => Some(known + 1),
+            // It was told after all that has a lower number. Of two channels one may overtake the other; but what is
+            // not there, and did not have to go, came last.
+            (None, Some(last)) if self.begun.config.channels == 1 || self.dropped == 0 => {
+                self.finals.iter().position(|said| number_of(&said.utterance_id).is_none_or(|number| number > last))
+            }
+            (None, _) => self.finals.iter().position(|said| said.end > heard),
+        };
+        &self.finals[first.unwrap_or(self.finals.len())..]
     }
 
     /// As `session.begin` says it. `None` when it had not come so far as to have a worker.
@@ -274,7 +279,9 @@ mod tests {
         check(6, None, &["utt_2", "utt_3", "utt_4"]);
         check(6, Some("utt_3"), &["utt_4"]);
         check(0, Some("utt_4"), &[]);
-        check(12, Some("utt_9"), &["utt_4"]);
+        check(12, Some("utt_9"), &[]);
+        check(0, Some("utt_9"), &[]);
+        check(0, Some("utt_0"), &["utt_1", "utt_2", "utt_3", "utt_4"]);
     }
 
     #[test]
