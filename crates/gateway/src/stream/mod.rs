@@ -14,6 +14,7 @@ mod resume;
 mod resumption;
 mod ring;
 mod session;
+mod stranded;
 mod upgrade;
 mod verdict;
 

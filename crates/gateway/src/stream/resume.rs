@@ -17,6 +17,7 @@ use super::{
     record::Record,
     resumption::{Holding, hash},
     session::{Begun, going_down, nobody_answers},
+    stranded::{self, Stranded},
 };
 use crate::{
     auth::{Principal, Seat},
@@ -35,7 +36,8 @@ pub(super) struct Return {
 }
 
 /// Takes the session over, if what the client says of it can be right. It is the caller's from then on, whatever becomes
-/// of it: if there is no slot for it now, the client can come back once more.
+/// of it: if there is no slot for it now, the client can come back once more, and what was to be kept of it is
+/// ([`Stranded`]).
 ///
 /// # Errors
 /// There is no such session, or nothing free for it; or a parameter that cannot be right.
@@ -100,7 +102,16 @@ pub(super) async fn resume(app: &App, record: &mut Record, back: Return) -> Resu
     let since_saved = SystemTime::now().duration_since(standing.at).unwrap_or_default();
     let behind = standing.received.saturating_sub(from * rate) as f64 / rate as f64;
     let continues = standing.progress.continuation(from, Duration::from_secs_f64(behind) + since_saved, lasted);
-    let (seat, found) = place(app, record, &caller, &offer, &continues, &parent).await?;
+    let placed = place(app, record, &caller, &offer, &continues, &parent).await;
+    let (seat, found) = match placed {
+        Ok(placed) => placed,
+        Err(error) => {
+            let continues = standing.progress.continuation(from.max(standing.received / rate), Duration::ZERO, lasted);
+            let state = stranded::State { request: offer, continues, trace: parent };
+            Stranded { keeping: Box::new(keeping), state }.awaits_client(app);
+            return Err(error);
+        }
+    };
     record.opened(&found);
     app.metrics.sessions_resumed.inc();
     note(record, &found, epoch - 1, told.len() - 1, behind);
@@ -148,21 +159,31 @@ async fn place(
     continues: &Continuation,
     parent: &TraceContext,
 ) -> Result<(Seat, Allocated), ApiError> {
-    let (began, patience) = (Instant::now(), app.config.stream.allocate_timeout);
     let scope = dalston_telemetry::scope(offer.request_id.as_str(), Some(offer.session_id.as_str()));
-    let search = async {
+    let is_taken = |error: &ApiError| matches!(error.code, ErrorCode::NoCapacity | ErrorCode::RateLimited);
+    let search = patiently(app.config.stream.allocate_timeout, is_taken, || async {
+        let seat = caller.begin_session()?;
+        let found = app.router.find(offer, Some(continues.clone()), None, parent).await?;
+        Ok((seat, found))
+    });
+    tokio::select! {
+        found = record.span.around(search).instrument(scope) => found,
+        () = app.draining.cancelled() => Err(going_down()),
+    }
+}
+
+/// Tries until it succeeds, fails with an error that does not `pass`, or `patience` is over.
+pub(super) async fn patiently<T, A: Future<Output = Result<T, ApiError>>>(
+    patience: Duration,
+    passes: impl Fn(&ApiError) -> bool,
+    mut attempt: impl FnMut() -> A,
+) -> Result<T, ApiError> {
+    let began = Instant::now();
+    let trying = async {
         let mut pause = PAUSE;
         loop {
-            let tried = match caller.begin_session() {
-                Ok(seat) => {
-                    app.router.find(offer, Some(continues.clone()), None, parent).await.map(|found| (seat, found))
-                }
-                Err(error) => Err(error),
-            };
-            match tried {
-                Err(ApiError { code: ErrorCode::NoCapacity | ErrorCode::RateLimited, .. })
-                    if began.elapsed() + pause < patience =>
-                {
+            match attempt().await {
+                Err(error) if passes(&error) && began.elapsed() + pause < patience => {
                     sleep(pause).await;
                     pause = (2 * pause).min(LONGEST_PAUSE);
                 }
@@ -170,10 +191,7 @@ async fn place(
             }
         }
     };
-    tokio::select! {
-        found = timeout(patience, record.span.around(search).instrument(scope)) => found.unwrap_or_else(|_| Err(nobody_answers())),
-        () = app.draining.cancelled() => Err(going_down()),
-    }
+    timeout(patience, trying).await.unwrap_or_else(|_| Err(nobody_answers()))
 }
 
 fn note(record: &Record, found: &Allocated, times: u64, finals: usize, behind: f64) {

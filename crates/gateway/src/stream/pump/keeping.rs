@@ -22,7 +22,7 @@ use dalston_session_router::{Save, Saved, Unavailable, Whole};
 use dalston_telemetry::SessionOutcome;
 use futures_util::future::BoxFuture;
 use tokio::time::{Instant, Sleep, sleep, timeout};
-use tokio_util::sync::WaitForCancellationFutureOwned;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::{Journey, finals::Finals};
 use crate::stream::{
@@ -143,12 +143,23 @@ impl Keeping {
         ResumeOffer { token: self.token.clone(), window_seconds }
     }
 
-    pub(super) fn window(&self) -> Duration {
+    pub(in crate::stream) fn window(&self) -> Duration {
         self.holding.all().window
     }
 
-    pub(super) fn outlives_process(&self) -> bool {
+    pub(in crate::stream) fn outlives_process(&self) -> bool {
         self.holding.all().store.outlives_process()
+    }
+
+    /// Cancelled when another connection of this gateway has the session.
+    pub(in crate::stream) fn taken_here(&self) -> CancellationToken {
+        self.holding.taken.clone()
+    }
+
+    /// Whether another connection has the session, as far as the store says. Its time begins anew otherwise.
+    pub(in crate::stream) async fn is_taken_over(&mut self) -> bool {
+        let (store, save) = (self.holding.all().store.clone(), self.save(None));
+        timeout(LAST, store.save(save)).await == Ok(Ok(Saved::TakenOver))
     }
 
     /// Takes note of what the worker says. Gives what the client may be told at once.
@@ -196,7 +207,7 @@ impl Keeping {
     }
 
     /// Its client may come back to another gateway when this one has given it up.
-    pub(super) fn stays(&mut self) {
+    pub(in crate::stream) fn stays(&mut self) {
         self.stays = true;
     }
 
@@ -302,7 +313,7 @@ impl Keeping {
     }
 
     /// The client did not come back to this gateway.
-    pub(super) async fn give_up(mut self: Box<Self>) {
+    pub(in crate::stream) async fn give_up(mut self: Box<Self>) {
         self.settle().await;
         if self.stays { self.save_last(None).await } else { self.forget().await }
     }
