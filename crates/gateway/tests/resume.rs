@@ -407,12 +407,13 @@ async fn the_session_stays_one_trace_to_which_the_new_connection_is_linked() {
 #[derive(Debug, Default)]
 struct Slow {
     inner: InProcessResumeStore,
+    outlives_process: bool,
     has_forgotten: AtomicBool,
 }
 
 impl ResumeStore for Slow {
     fn outlives_process(&self) -> bool {
-        self.inner.outlives_process()
+        self.outlives_process
     }
 
     fn save(&self, save: Save) -> BoxFuture<'_, Result<Saved, Unavailable>> {
@@ -440,7 +441,7 @@ impl ResumeStore for Slow {
 #[tokio::test]
 async fn a_gateway_that_goes_down_says_its_last_words_first() {
     let store = Arc::new(Slow::default());
-    let mut server = Server::with_resume_store(store.clone()).await;
+    let mut server = Server::with_resume_store(config(""), store.clone()).await;
     let (mut client, mut session, _) = begun(&mut server, &[]).await;
     client.0.close(Some(CloseFrame { code: WireCode::Normal, reason: "".into() })).await.unwrap();
     assert!(matches!(session.next().await, Some(ToWorker::Gone(_))));
@@ -448,4 +449,17 @@ async fn a_gateway_that_goes_down_says_its_last_words_first() {
     session.finish().await;
     server.stop().await;
     assert!(store.has_forgotten.load(SeqCst), "nobody is to come back for it");
+}
+
+#[tokio::test]
+async fn a_session_that_was_sent_away_is_over_in_time_whatever_its_worker_does() {
+    let store = Arc::new(Slow { outlives_process: true, ..Slow::default() });
+    let mut server = Server::with_resume_store(config("[http]\ndrain_timeout = 0.6"), store).await;
+    let (mut client, _hangs, _) = begun(&mut server, &[]).await;
+    server.begin_drain();
+    assert_eq!(client.rest().await.1, 1012);
+    let metrics = server.metrics.clone();
+    server.drained().await;
+    let [drained, failed] = [SessionOutcome::Drained, SessionOutcome::Internal].map(|end| metrics.sessions_ended(end));
+    assert_eq!((drained, failed), (1, 0));
 }

@@ -85,8 +85,8 @@ impl Server {
     }
 
     /// A gateway that keeps sessions there whose clients may come back.
-    pub async fn with_resume_store(store: Arc<dyn ResumeStore>) -> Self {
-        Self::tuned(config(""), Tracers::off(), CAPACITY, None, None, |gateway| gateway.with_resume_store(store)).await
+    pub async fn with_resume_store(config: GatewayConfig, store: Arc<dyn ResumeStore>) -> Self {
+        Self::tuned(config, Tracers::off(), CAPACITY, None, None, |gateway| gateway.with_resume_store(store)).await
     }
 
     async fn tuned(

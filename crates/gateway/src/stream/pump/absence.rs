@@ -78,6 +78,7 @@ impl Pump<'_> {
         self.close_with(CloseCode::Restart.as_u16(), "the server is going down; resume the session");
         self.await_client(Verdict::sent_away(), now);
         self.clock.expect_client(within / 2, now);
+        self.clock.end_within(within, now);
         self.keeping.iter_mut().for_each(|keeping| keeping.stays());
     }
 
