@@ -23,6 +23,7 @@ use crate::{
     shelf::Shelf,
     spool::{Part, Spool, Spooled},
     tape::EndedTape,
+    tombstone,
 };
 
 /// Committed sessions that are not in their place yet. Only their ids: what they are made of lies in the spool, so its disk is
@@ -98,19 +99,23 @@ impl Finished {
 
 /// Moves a committed session to its place. Each step may be done again after a crash in any of them.
 ///
-/// On a shelf elsewhere the session is seen before it leaves the spool. Whoever deletes it in between, and then the process dies,
-/// must not see it again: its transcript is no longer in the spool then, nor on the shelf, and that is how it is told.
+/// On a shelf elsewhere the session is seen before it leaves the spool. Should it be swept in between, and then the process die, it
+/// must not be seen again: its transcript is no longer in the spool then, nor on the shelf, and that is how it is told. One that was
+/// deleted has a [tombstone](crate::tombstone).
 async fn publish(shelf: &Shelf, spool: &Spool, session: &SessionFile) -> Result<(), StoreError> {
     let summary = &session.summary;
     let (id, of) = (session.spooled(), session.incarnation);
     let place = Place::of(TenantFolder::of(&session.tenant), &id.id);
+    if shelf.is_buried(&place).await? {
+        return withdraw(shelf, spool, session, &place).await;
+    }
     let adopt = async |part: Part, key: Key| shelf.adopt(spool, &id, part, &key).await;
     if let Some(at) = summary.expires_at {
         shelf.note(&place.expiry(at)).await?;
     }
-    let was_deleted = !adopt(Part::Transcript, place.transcript(of)).await?
+    let was_removed = !adopt(Part::Transcript, place.transcript(of)).await?
         || summary.has_audio() && !adopt(Part::Audio, place.audio(of)).await?;
-    let replaced = if was_deleted { Replaced::Deleted } else { shelf.replace(spool, session, &place).await? };
+    let replaced = if was_removed { Replaced::Removed } else { shelf.replace(spool, session, &place).await? };
     match replaced {
         Replaced::Stands(Some(before)) if before.incarnation != of => {
             if let Err(error) = shelf.clear_files(&before, &place).await {
@@ -128,8 +133,24 @@ async fn publish(shelf: &Shelf, spool: &Spool, session: &SessionFile) -> Result<
             shelf.clear_note(session, &later, &place).await?;
             spool.discard(&id);
         }
-        Replaced::Deleted => spool.discard(&id),
+        Replaced::Deleted => withdraw(shelf, spool, session, &place).await?,
+        Replaced::Removed => spool.discard(&id),
     }
+    Ok(())
+}
+
+/// Leaves nothing of a session that was deleted while this record of it was on its way.
+async fn withdraw(shelf: &Shelf, spool: &Spool, session: &SessionFile, place: &Place) -> Result<(), StoreError> {
+    let summary = &session.summary;
+    tracing::info!(
+        event = "session_was_deleted", session_id = %summary.session_id, incarnation = %session.incarnation,
+        "a session was deleted before all that had a part of it were done"
+    );
+    shelf.remove_session(place).await?;
+    if let Some(at) = summary.expires_at {
+        shelf.clear(&place.expiry(at)).await?;
+    }
+    spool.discard(&session.spooled());
     Ok(())
 }
 
@@ -138,8 +159,17 @@ async fn publish_spooled(shelf: &Shelf, spool: &Spool, id: &Spooled) -> Result<(
     let content = spool.session(id)?;
     let session: SessionFile =
         serde_json::from_slice(&content).map_err(|error| StoreError::damaged(spool.file(id, Part::Session), &error))?;
-    if session.summary.is_expired(SystemTime::now()) {
+    let now = SystemTime::now();
+    if session.summary.is_expired(now) {
         // Whoever sweeps may have passed the minute of its end, and would not come again.
+        spool.discard(id);
+        return Ok(());
+    }
+    if session.summary.ended_at + tombstone::WAITS <= now {
+        tracing::warn!(
+            event = "session_too_late", session_id = %id.id, incarnation = %id.incarnation,
+            "a finished session waited too long for its place and is given up: nobody knows any more whether it was deleted"
+        );
         spool.discard(id);
         return Ok(());
     }

@@ -38,6 +38,8 @@
 //! * **Tenants do not see each other.** Each has a folder of its own; the id of another's session is not found.
 //! * **Nothing is kept too long.** An expired session is not found from that moment on; its bytes go with the first
 //!   [`Shelf::sweep`] of the next minute.
+//! * **What was deleted stays deleted.** For 31 days a session that was deleted leaves a tombstone, which holds nothing but its
+//!   id: whoever still has a record of it throws that away. A record waits for its place for 30 days at most, and is given up then.
 //! * **Cost is bounded.** One session is found by its id alone. A page reads the records it shows, and the names within the
 //!   minutes they stand in.
 
@@ -64,6 +66,7 @@ mod sweeping;
 mod tape;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod tombstone;
 mod wav;
 
 pub use archive::{Archive, Limits};

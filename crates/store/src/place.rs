@@ -4,7 +4,9 @@
 //! sessions/<tenant>/<yyyy-mm-dd>/<hh-mm>/<session id>/session.json      what ran; a session is there when this file is
 //!                                                     transcript.json   what was said
 //!                                                     audio.wav         if it was asked for
+//! deleted/<tenant>/<yyyy-mm-dd>/<hh-mm>/<session id>                    empty: its tombstone
 //! expires/<yyyy-mm-dd>/<hh-mm>/<tenant>/<session id>                    empty: when to sweep
+//!                                       <session id>.deleted            empty: when to sweep its tombstone
 //! spool/…                                                               sessions that are not finished yet
 //! ```
 //!
@@ -30,6 +32,9 @@ use crate::Incarnation;
 
 const SESSIONS: &str = "sessions";
 const EXPIRES: &str = "expires";
+const DELETED: &str = "deleted";
+/// What the names of notes about tombstones end with. No id has a dot.
+const OF_TOMBSTONE: &str = ".deleted";
 
 /// The last moment that four digits of a year can tell.
 const LATEST: Duration = Duration::from_secs(253_402_300_799);
@@ -162,11 +167,37 @@ impl Place {
         Key::from_iter([EXPIRES, &due.day, &due.minute, &self.tenant.0, self.id.as_str()])
     }
 
-    /// The session that an expiry note is about.
-    pub(crate) fn of_expiry(note: &Key) -> Option<Self> {
+    /// That this session was deleted.
+    pub(crate) fn tombstone(&self) -> Key {
+        let Self { tenant, minute, id } = self;
+        Key::from_iter([DELETED, &tenant.0, &minute.day, &minute.minute, id.as_str()])
+    }
+
+    /// The note that its tombstone is to be swept after that time.
+    pub(crate) fn tombstone_expiry(&self, at: SystemTime) -> Key {
+        let due = Minute::of(at);
+        Key::from_iter([EXPIRES, &due.day, &due.minute, &self.tenant.0, &format!("{}{OF_TOMBSTONE}", self.id)])
+    }
+}
+
+/// What an expiry note is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Due {
+    /// A session.
+    Session(Place),
+    /// The tombstone of one.
+    Tombstone(Place),
+}
+
+impl Due {
+    pub(crate) fn of(note: &Key) -> Option<Self> {
         let parts: Vec<_> = note.parts().collect();
-        let [_, _, _, tenant, id] = parts.as_slice() else { return None };
-        Some(Self::of(TenantFolder(tenant.as_ref().into()), &id.as_ref().parse().ok()?))
+        let [_, _, _, tenant, name] = parts.as_slice() else { return None };
+        let (id, kind): (_, fn(Place) -> Self) = match name.as_ref().strip_suffix(OF_TOMBSTONE) {
+            Some(id) => (id, Self::Tombstone),
+            None => (name.as_ref(), Self::Session),
+        };
+        Some(kind(Place::of(TenantFolder(tenant.as_ref().into()), &id.parse().ok()?)))
     }
 }
 
@@ -218,6 +249,8 @@ mod tests {
     #[test]
     fn an_expiry_note_leads_back_to_its_session() {
         let place = Place::of(TenantFolder::of("../x"), &SessionId::generate());
-        assert_eq!(Place::of_expiry(&place.expiry(SystemTime::now())), Some(place));
+        let now = SystemTime::now();
+        assert_eq!(Due::of(&place.expiry(now)), Some(Due::Session(place.clone())));
+        assert_eq!(Due::of(&place.tombstone_expiry(now)), Some(Due::Tombstone(place)));
     }
 }

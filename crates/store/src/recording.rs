@@ -40,7 +40,8 @@ impl Recording {
         }
     }
 
-    /// Keeps the session. On return it is on the disk and can be found.
+    /// Keeps the session. On return it is on the disk and can be found, unless it was deleted meanwhile or kept by whoever had it
+    /// later.
     ///
     /// Dropping the future does not undo it: the archive finishes what was begun.
     ///

@@ -1,6 +1,7 @@
 //! Which record of a session stands, when two workers had it.
 //!
-//! A record takes the place of another only if its [`Incarnation`](crate::Incarnation) is not smaller, and looking and replacing are one step:
+//! A record takes the place of another only if its [`Incarnation`](crate::Incarnation) is not smaller, and of none if the session
+//! has a [tombstone](crate::tombstone). Looking and replacing are one step:
 //!
 //! * In a folder under a lock on the session's own folder, which goes with the process that holds it. A file system that
 //!   cannot lock folders (some that are mounted from elsewhere) leaves a moment between the two.
@@ -42,8 +43,19 @@ pub(crate) enum Replaced {
     Stands(Option<Box<SessionFile>>),
     /// Whoever had the session later has written this one, and it stays.
     Outdated(Box<SessionFile>),
-    /// It was brought there before, and then removed.
+    /// The session has a tombstone.
     Deleted,
+    /// It was brought there before, and then removed.
+    Removed,
+}
+
+/// The lock of a session's folder.
+#[derive(Debug)]
+pub(crate) enum Lock {
+    /// Until it is dropped. `None` where there are no locks, as in a bucket.
+    Taken(#[expect(dead_code, reason = "dropping it gives it back")] Option<File>),
+    /// There is no such folder.
+    Nowhere,
 }
 
 impl Shelf {
@@ -61,13 +73,14 @@ impl Shelf {
     }
 
     async fn replace_in_folder(&self, spool: &Spool, own: &SessionFile, place: &Place) -> Result<Replaced, StoreError> {
-        let path = self.storage.path(&place.folder());
-        let _lock = match File::open(&path) {
-            Ok(folder) => lock(folder).await?,
-            // The transcript had just made it.
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Replaced::Deleted),
-            Err(error) => return Err(StoreError::at(path, error)),
+        let _lock = match self.lock(place).await? {
+            taken @ Lock::Taken(_) => taken,
+            // The transcript had just made the folder.
+            Lock::Nowhere => return Ok(Replaced::Removed),
         };
+        if self.is_buried(place).await? {
+            return Ok(Replaced::Deleted);
+        }
         let before = self.record(place).await?.and_then(|(before, _)| before);
         if let Some(before) = &before {
             if before.incarnation > own.incarnation {
@@ -76,14 +89,14 @@ impl Shelf {
             self.clear_note(before, own, place).await?;
         }
         let is_there = self.adopt(spool, &own.spooled(), Part::Session, &place.session()).await?;
-        Ok(if is_there { Replaced::Stands(before) } else { Replaced::Deleted })
+        Ok(if is_there { Replaced::Stands(before) } else { Replaced::Removed })
     }
 
     async fn replace_in_bucket(&self, spool: &Spool, own: &SessionFile, place: &Place) -> Result<Replaced, StoreError> {
         let (key, spooled) = (place.session(), spool.file(&own.spooled(), Part::Session));
         let content = match fs::read(&spooled) {
             Ok(content) => Bytes::from(content),
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Replaced::Deleted),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Replaced::Removed),
             Err(error) => return Err(StoreError::at(&spooled, error)),
         };
         let mut knows_conditions = true;
@@ -100,6 +113,8 @@ impl Shelf {
             }
             let mode = if knows_conditions { mode } else { PutMode::Overwrite };
             match self.storage.store.put_opts(&key, content.clone().into(), PutOptions::from(mode)).await {
+                // It may have been deleted in between.
+                Ok(_) if self.is_buried(place).await? => return Ok(Replaced::Deleted),
                 Ok(_) => {
                     fs::remove_file(&spooled).map_err(|error| StoreError::at(&spooled, error))?;
                     return Ok(Replaced::Stands(before));
@@ -142,6 +157,17 @@ impl Shelf {
     pub(crate) async fn clear_files(&self, gone: &SessionFile, place: &Place) -> Result<(), StoreError> {
         self.clear(&place.transcript(gone.incarnation)).await?;
         self.clear(&place.audio(gone.incarnation)).await
+    }
+
+    /// Locks the folder of a session, against whoever else replaces its record or deletes it.
+    pub(crate) async fn lock(&self, place: &Place) -> Result<Lock, StoreError> {
+        let Home::Folder(_) = &self.storage.home else { return Ok(Lock::Taken(None)) };
+        let path = self.storage.path(&place.folder());
+        match File::open(&path) {
+            Ok(folder) => Ok(Lock::Taken(lock(folder).await?)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Lock::Nowhere),
+            Err(error) => Err(StoreError::at(path, error)),
+        }
     }
 }
 

@@ -110,6 +110,27 @@ async fn archive_of_child(root: &Path) -> Archive {
     }
 }
 
+/// As long as a tombstone stands: it might be of a session that was deleted meanwhile.
+#[tokio::test]
+async fn a_committed_session_is_moved_within_a_month_or_not_at_all() {
+    for (days, comes) in [(29, true), (31, false)] {
+        let fixture = Fixture::new().await;
+        let start = start();
+        let (id, mut end) = (start.session_id.clone(), said(&start, "x"));
+        end.ended_at = SystemTime::now() - days * DAY;
+        fixture.record(start).finish(end).await.unwrap();
+        fixture.archive.close().await.unwrap();
+        for name in files(fixture.root(), "sessions") {
+            let spooled = if name.ends_with("session.json") { ".json" } else { ".transcript.json" };
+            let spooled = fixture.root().join("spool").join(format!("{id}{spooled}"));
+            fs::rename(fixture.root().join("sessions").join(name), spooled).unwrap();
+        }
+        let fixture = fixture.reopened().await;
+        assert_eq!(fixture.archive.get(TENANT, &id).await.unwrap().is_some(), comes, "{days}");
+        assert_eq!(files(fixture.root(), "spool"), [""; 0]);
+    }
+}
+
 /// The child: keeps and deletes sessions for ever, and says each one that it was told is kept or deleted.
 #[tokio::main]
 async fn keep_until_killed(root: &Path) {
@@ -187,8 +208,9 @@ fn what_was_said_to_be_kept_survives_a_kill_at_any_moment() {
         // Finishes the deletions that were killed half way.
         archive.sweep(SystemTime::now() + DAY / 12).await.unwrap();
         assert_eq!(files(folder.path(), "sessions").len(), 3 * all(&archive, TENANT, 100).await.len(), "orphans");
-        archive.sweep(SystemTime::now() + 31 * DAY).await.unwrap();
+        archive.sweep(SystemTime::now() + 32 * DAY).await.unwrap();
         assert_eq!(files(folder.path(), "expires"), [""; 0]);
+        assert_eq!(files(folder.path(), "deleted"), [""; 0]);
         assert_eq!(files(folder.path(), "sessions").len(), 3 * all(&archive, TENANT, 100).await.len(), "orphans");
     });
 }

@@ -131,7 +131,7 @@ async fn a_cursor_that_was_deleted_still_tells_where_to_go_on() {
 }
 
 #[tokio::test]
-async fn deletion_leaves_no_file_and_no_empty_folder() {
+async fn deletion_leaves_a_tombstone_for_a_month_and_then_no_file_and_no_empty_folder() {
     let fixture = Fixture::new().await;
     for start in [start_with_audio("pcm_s16le", 1), start_kept_for(1)] {
         let (id, end) = (start.session_id.clone(), said(&start, "x"));
@@ -142,9 +142,15 @@ async fn deletion_leaves_no_file_and_no_empty_folder() {
         assert!(!fixture.archive.delete(TENANT, &id).await.unwrap(), "once is enough");
         assert_eq!(fixture.archive.get(TENANT, &id).await.unwrap(), None);
     }
-    assert_eq!(files(fixture.root(), ""), ["lock"]);
     assert!(!fixture.root().join("sessions").exists());
-    assert!(!fixture.root().join("expires").exists());
+    let left = files(fixture.root(), "");
+    assert_eq!(left.len(), 5, "two tombstones, two notes to sweep them, and the lock: {left:?}");
+    assert!(left.iter().all(|file| fixture.root().join(file).metadata().unwrap().len() == 0), "they say nothing");
+    assert_eq!(fixture.archive.sweep(SystemTime::now() + 30 * DAY + DAY / 2).await.unwrap(), 0);
+    assert_eq!(files(fixture.root(), ""), left, "any record that still waits is given up before");
+    assert_eq!(fixture.archive.sweep(SystemTime::now() + 31 * DAY + DAY / 24).await.unwrap(), 0);
+    assert_eq!(files(fixture.root(), ""), ["lock"]);
+    assert!(["sessions", "deleted", "expires"].iter().all(|folder| !fixture.root().join(folder).exists()));
 }
 
 #[tokio::test]

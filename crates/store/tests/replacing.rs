@@ -3,7 +3,10 @@
 
 mod support;
 
-use std::time::{Duration, SystemTime};
+use std::{
+    fs,
+    time::{Duration, SystemTime},
+};
 
 use dalston_store::{Archive, Incarnation, Limits, Location, RecordingStart, Shelf, StoredSession, testing::S3Server};
 use futures_util::future::join_all;
@@ -12,13 +15,14 @@ use tempfile::TempDir;
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 const LATER: Incarnation = Incarnation { epoch: 2, moves: 1 };
+const LAST: Incarnation = Incarnation { epoch: 3, moves: 0 };
 
 /// Workers of several machines with one shelf.
 struct Cluster {
     workers: Vec<Archive>,
     location: Location,
     folder: TempDir,
-    _spools: Vec<TempDir>,
+    spools: Vec<TempDir>,
     _server: Option<S3Server>,
 }
 
@@ -27,7 +31,7 @@ impl Cluster {
         let spools: Vec<_> = (0..workers).map(|_| tempfile::tempdir().unwrap()).collect();
         let open = |spool: &TempDir| Archive::with_shelf(spool.path().to_owned(), &location, Limits::default());
         let workers = join_all(spools.iter().map(open)).await.into_iter().map(Result::unwrap).collect();
-        Self { workers, location, folder, _spools: spools, _server: server }
+        Self { workers, location, folder, spools, _server: server }
     }
 
     async fn bucket(workers: usize, variables: &[(&str, &str)]) -> Self {
@@ -53,10 +57,21 @@ impl Cluster {
         Shelf::at(&self.location).await.unwrap()
     }
 
-    /// The objects of sessions, by their names alone.
+    fn spooled(&self) -> Vec<String> {
+        self.spools.iter().flat_map(|folder| files(folder.path(), "spool")).collect()
+    }
+
+    async fn close(&self) {
+        for worker in &self.workers {
+            worker.close().await.unwrap();
+        }
+    }
+
+    /// The objects of sessions but for tombstones, by their names alone.
     fn objects(&self) -> Vec<String> {
         let all = files(self.folder.path(), "").into_iter();
-        let of_sessions = all.filter(|name| name.contains("sessions/") || name.contains("expires/"));
+        let is_of_session = |name: &String| name.contains("sessions/") || name.contains("expires/");
+        let of_sessions = all.filter(|name| is_of_session(name) && !name.ends_with(".deleted"));
         let mut names: Vec<_> =
             of_sessions.map(|name| name.rsplit_once('/').map_or(name.clone(), |(_, last)| last.into())).collect();
         names.sort();
@@ -79,6 +94,14 @@ async fn finish(worker: &Archive, start: &RecordingStart, incarnation: Incarnati
     let recording = worker.record(start).unwrap();
     recording.audio(&[7; 64_000]);
     recording.finish(end).await.unwrap();
+}
+
+async fn is_gone(shelf: &Shelf, start: &RecordingStart) -> bool {
+    let is_listed = !shelf.list(TENANT, 10, None).await.unwrap().sessions.is_empty();
+    let id = &start.session_id;
+    let is_heard = shelf.audio(TENANT, id).await.unwrap().is_some();
+    let is_found = shelf.get(TENANT, id).await.unwrap().is_some();
+    !(is_listed || is_heard || is_found || shelf.delete(TENANT, id).await.unwrap())
 }
 
 async fn kept(shelf: &Shelf, start: &RecordingStart) -> StoredSession {
@@ -115,9 +138,7 @@ async fn whoever_had_the_session_last_is_believed_whoever_is_done_last() {
             assert!(shelf.delete(TENANT, &start.session_id).await.unwrap());
             assert_eq!(cluster.objects(), [""; 0]);
         }
-        for worker in &cluster.workers {
-            worker.close().await.unwrap();
-        }
+        cluster.close().await;
     }
 }
 
@@ -137,9 +158,7 @@ async fn of_many_that_are_done_at_once_the_one_that_had_it_last_is_believed() {
             assert_eq!(cluster.objects(), [start.session_id.as_str(), "session.json", "transcript.6-0.json"]);
             assert!(shelf.delete(TENANT, &start.session_id).await.unwrap());
         }
-        for worker in &cluster.workers {
-            worker.close().await.unwrap();
-        }
+        cluster.close().await;
     }
 }
 
@@ -161,7 +180,74 @@ async fn a_session_that_comes_back_to_its_worker_is_two_in_its_spool() {
     let fixture = fixture.reopened().await;
     assert_eq!(kept(&fixture.archive, &start).await.transcript.text, "all of it");
     assert!(fixture.archive.delete(TENANT, &start.session_id).await.unwrap());
-    assert_eq!(files(fixture.root(), ""), ["lock"]);
+    assert_eq!(files(fixture.root(), "sessions"), [""; 0]);
+}
+
+/// As a worker does that stood still when the others were done, whatever it takes itself for.
+#[tokio::test]
+async fn what_was_deleted_stays_deleted_whoever_is_done_later() {
+    for cluster in Cluster::every_kind(3).await {
+        let [first, second, third] = &cluster.workers[..] else { panic!("three were asked for") };
+        let shelf = cluster.shelf().await;
+        let mut start = start_with_audio("pcm_s16le", 1);
+        start.config.retention = start_kept_for(30).config.retention;
+        finish(second, &start, LATER, "all of it", SystemTime::now()).await;
+        assert!(shelf.delete(TENANT, &start.session_id).await.unwrap());
+        for (worker, incarnation) in [(first, Incarnation::FIRST), (second, LATER), (third, LAST)] {
+            finish(worker, &start, incarnation, "a part of it", SystemTime::now()).await;
+            assert!(is_gone(&shelf, &start).await, "{incarnation} came back");
+        }
+        assert_eq!(cluster.objects(), [""; 0], "nothing of it stays");
+        // Not even when all that was to be swept early or late is.
+        shelf.sweep(SystemTime::now() + 30 * DAY + HOUR).await.unwrap();
+        finish(first, &start, Incarnation::FIRST, "a part of it", SystemTime::now()).await;
+        assert!(is_gone(&shelf, &start).await);
+        assert_eq!(cluster.spooled(), [""; 0]);
+        cluster.close().await;
+    }
+}
+
+/// The spool of a machine that was away when its session was deleted.
+#[tokio::test]
+async fn what_was_deleted_does_not_come_back_from_the_spool_of_another_machine() {
+    for cluster in Cluster::every_kind(1).await {
+        let (worker, shelf, start) = (&cluster.workers[0], cluster.shelf().await, start_kept_for(30));
+        finish(worker, &start, Incarnation::FIRST, "half", SystemTime::now()).await;
+        let away = tempfile::tempdir().unwrap();
+        fs::create_dir(away.path().join("spool")).unwrap();
+        for part in ["session.json", "transcript.json"] {
+            let all = files(cluster.folder.path(), "");
+            let kept = all.iter().find(|name| name.ends_with(&format!("{}/{part}", start.session_id))).unwrap();
+            let spooled = format!("spool/{}.{}", start.session_id, part.strip_prefix("session.").unwrap_or(part));
+            fs::copy(cluster.folder.path().join(kept), away.path().join(spooled)).unwrap();
+        }
+        finish(worker, &start, LATER, "all of it", SystemTime::now()).await;
+        assert!(shelf.delete(TENANT, &start.session_id).await.unwrap());
+        let back = Archive::with_shelf(away.path(), &cluster.location, Limits::default()).await.unwrap();
+        assert!(is_gone(&shelf, &start).await);
+        assert_eq!((files(away.path(), "spool"), back.postponed()), (vec![], 0));
+        assert_eq!(cluster.objects(), [""; 0]);
+        back.close().await.unwrap();
+        cluster.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_deletion_stands_though_a_record_is_brought_at_the_same_time() {
+    for cluster in Cluster::every_kind(2).await {
+        let [first, second] = &cluster.workers[..] else { panic!("two were asked for") };
+        let shelf = cluster.shelf().await;
+        for _ in 0..8 {
+            let start = start_kept_for(30);
+            finish(first, &start, Incarnation::FIRST, "half", SystemTime::now()).await;
+            let whole = finish(second, &start, LATER, "all of it", SystemTime::now());
+            let (deleted, ()) = tokio::join!(shelf.delete(TENANT, &start.session_id), whole);
+            assert!(deleted.unwrap());
+            assert!(is_gone(&shelf, &start).await);
+        }
+        assert!(!cluster.objects().iter().any(|name| name.ends_with(".json")), "{:?}", cluster.objects());
+        cluster.close().await;
+    }
 }
 
 /// A worker that stands still in the middle of it, and then does not.
@@ -173,7 +259,7 @@ async fn a_record_that_another_process_is_replacing_waits_in_the_spool() {
     let start = start();
     finish(&worker, &start, Incarnation::FIRST, "half", SystemTime::now()).await;
     let record = files(folder.path(), "").into_iter().find(|name| name.ends_with("session.json")).unwrap();
-    let other = std::fs::File::open(folder.path().join(record).parent().unwrap()).unwrap();
+    let other = fs::File::open(folder.path().join(record).parent().unwrap()).unwrap();
     other.lock().unwrap();
     let later = part_of(&start, LATER);
     let end = said(&later, "all of it");
