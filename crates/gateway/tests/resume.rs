@@ -19,7 +19,7 @@ use dalston_protocol::{
     realtime::{ClientMessage, FinalCause, Resumed, ServerMessage, SessionEnd, TranscriptFinal},
 };
 use dalston_session_router::{
-    Claim, InProcessResumeStore, Look, ResumeStore, Save, Saved, Taken, Unavailable,
+    Claim, Epoch, InProcessResumeStore, Look, ResumeStore, Save, Saved, Taken, Unavailable,
     link::{FromWorker, ToWorker},
 };
 use dalston_telemetry::{Options, RingLimits, SessionOutcome, SpanCounters, SpanRecord, Tracers};
@@ -428,7 +428,7 @@ impl ResumeStore for Slow {
         self.inner.take(claim, ttl)
     }
 
-    fn forget<'a>(&'a self, id: &'a SessionId, epoch: u64, ttl: Duration) -> BoxFuture<'a, Result<(), Unavailable>> {
+    fn forget<'a>(&'a self, id: &'a SessionId, epoch: Epoch, ttl: Duration) -> BoxFuture<'a, Result<(), Unavailable>> {
         Box::pin(async move {
             sleep(Duration::from_millis(700)).await;
             self.inner.forget(id, epoch, ttl).await?;

@@ -32,8 +32,8 @@ pub use registry::{
     ReserveRequest, Unavailable,
 };
 pub use resume::{
-    Claim, InProcessResumeStore, KeptFinals, Look, MOST_FINALS_BYTES, RedisResumeStore, ResumeStore, Save, Saved,
-    SecretHash, Taken, Whole,
+    Claim, Epoch, InProcessResumeStore, KeptFinals, Look, MOST_FINALS_BYTES, RedisResumeStore, ResumeStore, Save,
+    Saved, SecretHash, Taken, Whole,
 };
 pub use router::{Allocated, RouterSettings, SessionRequest, SessionRouter};
 pub use wanted::{Fit, Misfit, Wanted};

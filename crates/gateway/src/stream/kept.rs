@@ -131,7 +131,7 @@ impl Kept {
         let begun = serde_json::from_str(&begun_text)?;
         let mut standing: Standing = serde_json::from_str(&state)?;
         standing.progress = standing.progress.with_finals(&finals, dropped == 0);
-        Ok(Self { epoch, begun, begun_text, standing, dropped, finals, finals_text })
+        Ok(Self { epoch: epoch.number, begun, begun_text, standing, dropped, finals, finals_text })
     }
 
     pub(super) fn bytes_per_second(&self) -> u64 {
@@ -197,7 +197,7 @@ impl Kept {
 #[cfg(test)]
 mod tests {
     use dalston_protocol::realtime::FinalCause;
-    use dalston_session_router::link::FromWorker;
+    use dalston_session_router::{Epoch, link::FromWorker};
 
     use super::*;
 
@@ -229,7 +229,7 @@ mod tests {
         let standing = Standing { progress, settings: ConfigUpdate::default(), received: 640_000, at, ending: None };
         let json = |finals: &TranscriptFinal| serde_json::to_string(finals).unwrap();
         let taken = Taken {
-            epoch: 2,
+            epoch: Epoch { number: 2, ..Epoch::first() },
             begun: serde_json::to_string(&begun).unwrap(),
             state: serde_json::to_string(&standing).unwrap(),
             dropped: 0,

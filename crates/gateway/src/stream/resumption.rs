@@ -4,7 +4,7 @@ use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD as BASE64};
 use dalston_protocol::{SessionId, realtime::ResumeToken};
-use dalston_session_router::{ResumeStore, SecretHash};
+use dalston_session_router::{Epoch, ResumeStore, SecretHash};
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
@@ -25,7 +25,7 @@ pub(crate) struct Resumption {
 
 #[derive(Debug)]
 struct Held {
-    epoch: u64,
+    epoch: Epoch,
     taken: CancellationToken,
 }
 
@@ -40,12 +40,12 @@ impl Resumption {
     }
 
     /// This connection has the session from now on, and the one before it, if that is of this gateway, is told so.
-    pub(super) fn hold(self: &Arc<Self>, session: &SessionId, epoch: u64) -> Holding {
+    pub(super) fn hold(self: &Arc<Self>, session: &SessionId, epoch: Epoch) -> Holding {
         let taken = CancellationToken::new();
         let mut here = self.here.lock();
         match here.get(session) {
             // Of two that take it at once, the later one may come here first.
-            Some(held) if held.epoch > epoch => taken.cancel(),
+            Some(held) if held.epoch.number > epoch.number => taken.cancel(),
             _ => {
                 let before = here.insert(session.clone(), Held { epoch, taken: taken.clone() });
                 before.into_iter().for_each(|held| held.taken.cancel());
@@ -67,7 +67,7 @@ impl fmt::Debug for Resumption {
 pub(super) struct Holding {
     resumption: Arc<Resumption>,
     pub(super) session: SessionId,
-    pub(super) epoch: u64,
+    pub(super) epoch: Epoch,
     /// Cancelled when another connection of this gateway has it.
     pub(super) taken: CancellationToken,
 }
@@ -108,12 +108,13 @@ mod tests {
     fn the_last_one_that_took_a_session_has_it_in_whatever_order_they_say_so() {
         let resumption = Resumption::new(Arc::new(InProcessResumeStore::default()), Duration::from_secs(30));
         let session = SessionId::generate();
-        let first = resumption.hold(&session, 1);
-        let third = resumption.hold(&session, 3);
-        let second = resumption.hold(&session, 2);
+        let hold = |number| resumption.hold(&session, Epoch { number, ..Epoch::first() });
+        let first = hold(1);
+        let third = hold(3);
+        let second = hold(2);
         assert!(first.taken.is_cancelled() && second.taken.is_cancelled() && !third.taken.is_cancelled());
         drop((first, second));
-        let fourth = resumption.hold(&session, 4);
+        let fourth = hold(4);
         assert!(third.taken.is_cancelled());
         drop((third, fourth));
         assert!(resumption.here.lock().is_empty());

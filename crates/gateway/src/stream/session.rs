@@ -10,7 +10,7 @@ use dalston_protocol::{
     key::Scope,
     realtime::{Attachment, ParsedQuery, ServerMessage, SessionConfig, parse_query},
 };
-use dalston_session_router::{Allocated, LeaseGuard, SessionRequest};
+use dalston_session_router::{Allocated, Epoch, LeaseGuard, SessionRequest};
 use dalston_telemetry::{Span, TraceContext};
 use tokio::time::timeout;
 use tracing::Instrument;
@@ -209,7 +209,7 @@ fn keep(app: &App, request: &SessionRequest, trace: &TraceContext) -> Keeping {
         at: SystemTime::now(),
     };
     let begun = serde_json::to_string(&begun).expect("it has a JSON form");
-    let holding = app.resumption.hold(&request.session_id, 1);
+    let holding = app.resumption.hold(&request.session_id, Epoch::first());
     let whole = whole(&token, request.tenant.clone(), begun);
     Keeping::new(holding, token, whole)
 }

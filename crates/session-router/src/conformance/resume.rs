@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use dalston_protocol::SessionId;
 use futures_util::future::{BoxFuture, join_all};
 
-use crate::{Claim, Look, MOST_FINALS_BYTES, ResumeStore, Save, Saved, SecretHash, Taken, Whole};
+use crate::{Claim, Epoch, Look, MOST_FINALS_BYTES, ResumeStore, Save, Saved, SecretHash, Taken, Whole};
 
 /// An empty store and a way to let time pass for it.
 pub struct Subject {
@@ -24,6 +24,7 @@ macro_rules! resume_conformance {
         $crate::resume_conformance! { @each $test, $subject:
             what_was_saved_is_taken
             who_was_taken_over_is_told_so_and_writes_nothing
+            of_two_epochs_with_the_same_number_only_the_one_that_is_written_down_counts
             of_many_that_take_it_at_once_the_last_one_has_it
             a_look_changes_nothing
             a_wrong_secret_a_strange_tenant_and_no_session_are_answered_alike
@@ -46,6 +47,7 @@ macro_rules! resume_conformance {
 }
 
 const SECRET: SecretHash = SecretHash([7; 32]);
+const FIRST: Epoch = Epoch { number: 1, holder: u64::MAX };
 
 /// The first save of a session, with no finals.
 pub fn first(session: &SessionId, ttl: Duration) -> Save {
@@ -56,7 +58,7 @@ pub fn first(session: &SessionId, ttl: Duration) -> Save {
 /// A save of its first owner's, after so many finals.
 pub fn next(session: &SessionId, after: u64, finals: &[&str], ttl: Duration) -> Save {
     let finals = finals.iter().map(|&said| said.to_owned()).collect();
-    Save { session: session.clone(), epoch: 1, after, whole: None, state: None, finals, ttl }
+    Save { session: session.clone(), epoch: FIRST, after, whole: None, state: None, finals, ttl }
 }
 
 /// What its client shows.
@@ -79,7 +81,7 @@ impl Subject {
         self.store.take(claim, self.ttl).await.expect("the store answers")
     }
 
-    async fn forget(&self, session: &SessionId, epoch: u64) {
+    async fn forget(&self, session: &SessionId, epoch: Epoch) {
         self.store.forget(session, epoch, self.ttl).await.expect("the store answers");
     }
 }
@@ -90,14 +92,15 @@ pub async fn what_was_saved_is_taken(subject: Subject) {
     assert_eq!(subject.save(next(&session, 0, &["a", "b"], subject.ttl)).await, Saved::Kept);
     let save = Save { state: Some("state 1".into()), ..next(&session, 2, &["c"], subject.ttl) };
     assert_eq!(subject.save(save).await, Saved::Kept);
+    let taken = subject.take(&claim(&session)).await.expect("it is there");
     let expected = Taken {
-        epoch: 2,
+        epoch: Epoch { number: 2, ..taken.epoch },
         begun: "begun".into(),
         state: "state 1".into(),
         dropped: 0,
         finals: ["a", "b", "c"].map(String::from).into(),
     };
-    assert_eq!(subject.take(&claim(&session)).await, Some(expected));
+    assert_eq!(taken, expected);
 }
 
 /// Nor does it when it says everything anew.
@@ -111,19 +114,36 @@ pub async fn who_was_taken_over_is_told_so_and_writes_nothing(subject: Subject) 
     assert_eq!(subject.take(&claim(&session)).await.expect("it is there").finals, ["mine"]);
 }
 
+/// A store that lost its newest writes gives a number twice, and so does one that forgot everything.
+pub async fn of_two_epochs_with_the_same_number_only_the_one_that_is_written_down_counts(subject: Subject) {
+    let taken_again = subject.begun().await;
+    let by_taking = subject.take(&claim(&taken_again)).await.expect("it is there").epoch;
+    let (said_anew, by_saving) = (SessionId::generate(), Epoch { number: 2, ..FIRST });
+    assert_eq!(subject.save(Save { epoch: by_saving, ..first(&said_anew, subject.ttl) }).await, Saved::Kept);
+    for (session, epoch) in [(taken_again, by_taking), (said_anew, by_saving)] {
+        let lost = Epoch { holder: epoch.holder ^ 1, ..epoch };
+        for save in [next(&session, 0, &["lost"], subject.ttl), first(&session, subject.ttl)] {
+            assert_eq!(subject.save(Save { epoch: lost, ..save }).await, Saved::TakenOver);
+        }
+        subject.forget(&session, lost).await;
+        assert_eq!(subject.save(Save { epoch, ..next(&session, 0, &["mine"], subject.ttl) }).await, Saved::Kept);
+        assert_eq!(subject.take(&claim(&session)).await.expect("it is there").finals, ["mine"]);
+    }
+}
+
 /// The others find out with their next save.
 pub async fn of_many_that_take_it_at_once_the_last_one_has_it(subject: Subject) {
     let session = subject.begun().await;
     let claim = claim(&session);
-    let mut epochs: Vec<u64> = join_all((0..8).map(|_| subject.take(&claim)))
+    let mut epochs: Vec<Epoch> = join_all((0..8).map(|_| subject.take(&claim)))
         .await
         .into_iter()
         .map(|taken| taken.expect("it is there").epoch)
         .collect();
-    epochs.sort_unstable();
-    assert_eq!(epochs, (2..10).collect::<Vec<_>>());
+    epochs.sort_unstable_by_key(|epoch| epoch.number);
+    assert!(epochs.iter().map(|epoch| epoch.number).eq(2..10), "{epochs:?}");
     for epoch in epochs {
-        let expected = if epoch == 9 { Saved::Kept } else { Saved::TakenOver };
+        let expected = if epoch.number == 9 { Saved::Kept } else { Saved::TakenOver };
         assert_eq!(subject.save(Save { epoch, ..next(&session, 0, &[], subject.ttl) }).await, expected);
     }
 }
@@ -143,7 +163,7 @@ pub async fn a_look_changes_nothing(subject: Subject) {
     (subject.pass)(subject.ttl * 7 / 10).await;
     assert_eq!(look(&claim(&session)).await, None);
     let session = subject.begun().await;
-    subject.forget(&session, 1).await;
+    subject.forget(&session, FIRST).await;
     assert_eq!(look(&claim(&session)).await, None);
 }
 
@@ -156,7 +176,7 @@ pub async fn a_wrong_secret_a_strange_tenant_and_no_session_are_answered_alike(s
     assert_eq!(subject.take(&Claim { secret, ..right.clone() }).await, None);
     assert_eq!(subject.take(&Claim { tenant: "other".into(), ..right.clone() }).await, None);
     assert_eq!(subject.take(&claim(&SessionId::generate())).await, None);
-    assert_eq!(subject.take(&right).await.expect("it is there").epoch, 2, "none of them has it");
+    assert_eq!(subject.take(&right).await.expect("it is there").epoch.number, 2, "none of them has it");
 }
 
 /// Whoever had it says everything anew, if it still can.
@@ -205,9 +225,9 @@ pub async fn what_is_over_cannot_be_taken_and_its_last_owner_is_told(subject: Su
 /// It is another's by then.
 pub async fn one_that_was_taken_over_can_forget_nothing(subject: Subject) {
     let session = subject.begun().await;
-    assert_eq!(subject.take(&claim(&session)).await.map(|taken| taken.epoch), Some(2));
-    subject.forget(&session, 1).await;
-    assert_eq!(subject.take(&claim(&session)).await.map(|taken| taken.epoch), Some(3));
+    assert_eq!(subject.take(&claim(&session)).await.map(|taken| taken.epoch.number), Some(2));
+    subject.forget(&session, FIRST).await;
+    assert_eq!(subject.take(&claim(&session)).await.map(|taken| taken.epoch.number), Some(3));
 }
 
 /// They are counted, so that nobody takes what is left for all.
@@ -220,7 +240,8 @@ pub async fn the_oldest_finals_go_when_there_are_too_many(subject: Subject) {
     let taken = subject.take(&claim(&session)).await.expect("it is there");
     assert_eq!((taken.dropped, taken.finals.len()), (13, 7));
     assert!(taken.finals[6].starts_with("19 "), "the newest is kept");
-    let whole = Save { epoch: 2, after: taken.dropped, finals: taken.finals, ..first(&session, subject.ttl) };
+    let epoch = taken.epoch;
+    let whole = Save { epoch, after: taken.dropped, finals: taken.finals, ..first(&session, subject.ttl) };
     assert_eq!(subject.save(whole).await, Saved::Kept, "and all that is left can be said again");
-    assert_eq!(subject.save(Save { epoch: 2, ..next(&session, 20, &["y"], subject.ttl) }).await, Saved::Kept);
+    assert_eq!(subject.save(Save { epoch, ..next(&session, 20, &["y"], subject.ttl) }).await, Saved::Kept);
 }

@@ -7,7 +7,7 @@ use futures_util::{FutureExt, future::BoxFuture};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::{Claim, KeptFinals, Look, ResumeStore, Save, Saved, SecretHash, Taken, Whole};
+use super::{Claim, Epoch, KeptFinals, Look, ResumeStore, Save, Saved, SecretHash, Taken, Whole};
 use crate::Unavailable;
 
 /// Sessions at once, those that ended a moment ago among them. Beyond it the next ones cannot be resumed.
@@ -31,7 +31,7 @@ struct State {
 
 #[derive(Debug)]
 struct Kept {
-    epoch: u64,
+    epoch: Epoch,
     until: Instant,
     /// `None` once it is over: then it only tells that it was taken.
     session: Option<Box<Session>>,
@@ -65,7 +65,7 @@ impl InProcessResumeStore {
         kept.sweep(now);
         let held = kept.sessions.get_mut(&id).filter(|held| held.until > now);
         let session = match (held, whole) {
-            (Some(held), _) if held.epoch > epoch || held.session.is_none() => return Saved::TakenOver,
+            (Some(held), _) if epoch.has_lost_to(held.epoch) || held.session.is_none() => return Saved::TakenOver,
             (_, Some(whole)) => {
                 if kept.sessions.len() >= self.most && !kept.sessions.contains_key(&id) {
                     return Saved::Full;
@@ -90,7 +90,7 @@ impl InProcessResumeStore {
         let held = kept.sessions.get_mut(&claim.session)?;
         let session = held.claimed(claim, now)?;
         let taken = Taken {
-            epoch: held.epoch + 1,
+            epoch: Epoch::with_number(held.epoch.number + 1),
             begun: session.begun.clone(),
             state: session.state.clone(),
             dropped: session.finals.dropped(),
@@ -106,8 +106,9 @@ impl InProcessResumeStore {
         Some(Look { begun: begun.clone(), state: state.clone() })
     }
 
-    fn forget_now(&self, session: &SessionId, epoch: u64, ttl: Duration) {
-        if let Some(held) = self.state.lock().sessions.get_mut(session).filter(|held| held.epoch <= epoch) {
+    fn forget_now(&self, session: &SessionId, epoch: Epoch, ttl: Duration) {
+        let mut kept = self.state.lock();
+        if let Some(held) = kept.sessions.get_mut(session).filter(|held| !epoch.has_lost_to(held.epoch)) {
             (held.session, held.until) = (None, Instant::now() + ttl);
         }
     }
@@ -161,7 +162,7 @@ impl ResumeStore for InProcessResumeStore {
     fn forget<'a>(
         &'a self,
         session: &'a SessionId,
-        epoch: u64,
+        epoch: Epoch,
         ttl: Duration,
     ) -> BoxFuture<'a, Result<(), Unavailable>> {
         async move {

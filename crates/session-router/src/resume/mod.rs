@@ -1,12 +1,14 @@
 //! What is kept of a session outside its gateway, so that any gateway can go on with it when its client comes back.
 //!
 //! The store carries and fences, and knows nothing of what it keeps: texts in, the same texts out. A session's
-//! **epoch** says how often it was taken. Only who took it last may write; everybody else is told that it was taken,
-//! and lets go.
+//! **[epoch](Epoch)** says how often it was taken, and who took it. Only who took it last may write; everybody else is
+//! told that it was taken, and lets go. A store that lost its newest writes may give the same number to two: of them the
+//! one that it wrote down last has the session.
 //!
 //! A session costs the same however long it lasts: finals are appended, never written again, and beyond
 //! [`MOST_FINALS_BYTES`] its oldest ones go.
 
+mod epoch;
 mod finals;
 mod in_process;
 mod redis;
@@ -19,6 +21,7 @@ use subtle::ConstantTimeEq;
 
 use crate::Unavailable;
 
+pub use epoch::Epoch;
 pub use finals::KeptFinals;
 pub use in_process::InProcessResumeStore;
 pub use redis::RedisResumeStore;
@@ -43,7 +46,7 @@ pub trait ResumeStore: fmt::Debug + Send + Sync + 'static {
     /// checked before it costs anybody their session. `None` as in [`take`](Self::take).
     fn look<'a>(&'a self, claim: &'a Claim) -> BoxFuture<'a, Result<Option<Look>, Unavailable>>;
 
-    /// Takes a session over, from whoever has it: its epoch goes up, and it is kept for `ttl` from now on. `None`
+    /// Takes a session over, from whoever has it: a new epoch begins, and it is kept for `ttl` from now on. `None`
     /// when there is no such session, the secret is another one, or it is another tenant's: nobody learns which.
     fn take<'a>(&'a self, claim: &'a Claim, ttl: Duration) -> BoxFuture<'a, Result<Option<Taken>, Unavailable>>;
 
@@ -52,7 +55,7 @@ pub trait ResumeStore: fmt::Debug + Send + Sync + 'static {
     fn forget<'a>(
         &'a self,
         session: &'a SessionId,
-        epoch: u64,
+        epoch: Epoch,
         ttl: Duration,
     ) -> BoxFuture<'a, Result<(), Unavailable>>;
 }
@@ -62,8 +65,8 @@ pub trait ResumeStore: fmt::Debug + Send + Sync + 'static {
 pub struct Save {
     /// Whose.
     pub session: SessionId,
-    /// As it was taken; 1 for one that has just begun.
-    pub epoch: u64,
+    /// As it was taken; [`Epoch::first`] for one that has just begun.
+    pub epoch: Epoch,
     /// Finals that are there already, or were and had to go.
     pub after: u64,
     /// Set when nothing is there yet, or the store says that it forgot: `finals` are then all that there are.
@@ -116,7 +119,7 @@ pub struct Claim {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Taken {
     /// To be saved with from now on.
-    pub epoch: u64,
+    pub epoch: Epoch,
     /// How it began.
     pub begun: String,
     /// The last state.

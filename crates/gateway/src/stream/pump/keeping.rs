@@ -332,7 +332,7 @@ impl Keeping {
     async fn forget(&mut self) {
         let Holding { session, epoch, .. } = &self.holding;
         let kept_for = self.holding.all().kept_for();
-        let told_for = if *epoch > 1 { kept_for.max(TAKEN_IS_TOLD) } else { kept_for };
+        let told_for = if epoch.number > 1 { kept_for.max(TAKEN_IS_TOLD) } else { kept_for };
         let _ = timeout(LAST, self.holding.all().store.forget(session, *epoch, told_for)).await;
     }
 

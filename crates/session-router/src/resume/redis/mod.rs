@@ -8,7 +8,7 @@ use dalston_redis::{FromRedisValue, Keys, Redis, RedisError, Script, ScriptCall,
 use dalston_telemetry::{Component, Tracers};
 use futures_util::{FutureExt, future::BoxFuture};
 
-use super::{Claim, Look, MOST_FINALS_BYTES, ResumeStore, Save, Saved, SecretHash, Taken, Whole};
+use super::{Claim, Epoch, Look, MOST_FINALS_BYTES, ResumeStore, Save, Saved, SecretHash, Taken, Whole};
 use crate::Unavailable;
 
 /// For an answer. A final waits for it, and so does a client that comes back.
@@ -52,7 +52,8 @@ impl RedisResumeStore {
     }
 
     async fn do_save(&self, save: Save) -> Result<Saved, Unavailable> {
-        let call = self.call(&self.save, &save.session).arg(save.epoch).arg(save.after).arg(millis(save.ttl));
+        let call = self.call(&self.save, &save.session).arg(save.epoch.number).arg(save.epoch.holder);
+        let call = call.arg(save.after).arg(millis(save.ttl));
         let call = call.arg(MOST_FINALS_BYTES).arg(u8::from(save.whole.is_some()));
         let call = match &save.whole {
             Some(Whole { secret, tenant, begun }) => call.arg(hex(secret)).arg(&**tenant).arg(begun),
@@ -78,13 +79,15 @@ impl RedisResumeStore {
 
     async fn do_take(&self, claim: &Claim, ttl: Duration) -> Result<Option<Taken>, Unavailable> {
         let call = self.call(&self.take, &claim.session);
-        let call = call.arg(hex(&claim.secret)).arg(&*claim.tenant).arg(millis(ttl));
+        let mut epoch = Epoch::with_number(0);
+        let call = call.arg(hex(&claim.secret)).arg(&*claim.tenant).arg(epoch.holder).arg(millis(ttl));
         let Some(answer) = self.ask::<Option<Vec<String>>>(call).await? else { return Ok(None) };
         let mut answer = answer.into_iter();
         let mut next = || answer.next().ok_or_else(nonsense);
-        let (epoch, begun, state, dropped) = (next()?, next()?, next()?, next()?);
+        let (taken, begun, state, dropped) = (next()?, next()?, next()?, next()?);
         let number = |text: &str| text.parse().map_err(|_| nonsense());
-        let (epoch, dropped) = (number(&epoch)?, number(&dropped)?);
+        epoch.number = number(&taken)?;
+        let dropped = number(&dropped)?;
         Ok(Some(Taken { epoch, begun, state, dropped, finals: answer.collect() }))
     }
 }
@@ -109,10 +112,11 @@ impl ResumeStore for RedisResumeStore {
     fn forget<'a>(
         &'a self,
         session: &'a SessionId,
-        epoch: u64,
+        epoch: Epoch,
         ttl: Duration,
     ) -> BoxFuture<'a, Result<(), Unavailable>> {
-        self.ask(self.call(&self.forget, session).arg(epoch).arg(millis(ttl))).boxed()
+        let call = self.call(&self.forget, session).arg(epoch.number).arg(epoch.holder).arg(millis(ttl));
+        self.ask(call).boxed()
     }
 }
 
@@ -185,6 +189,29 @@ mod tests {
         assert_eq!(store.save(again).await, Ok(Saved::Kept));
         let taken = store.take(&claim(&session), ttl).await.expect("it answers").expect("it is there");
         assert_eq!(taken.finals, ["a", "b", "c"]);
+    }
+
+    #[tokio::test]
+    async fn of_two_that_a_server_gave_the_same_epoch_because_it_lost_one_the_later_one_has_the_session() {
+        let server = RedisServer::start();
+        let (store, session, ttl) = (store(&server), SessionId::generate(), Duration::from_secs(30));
+        assert_eq!(store.save(first(&session, ttl)).await, Ok(Saved::Kept));
+        let take = async || store.take(&claim(&session), ttl).await.expect("it answers").expect("it is there").epoch;
+        let (head, before) = (format!("{{test:{session}}}:head"), format!("{{test:{session}}}:before"));
+        server.ask(&["COPY", &head, &before]);
+        let lost = take().await;
+        server.ask(&["COPY", &before, &head, "REPLACE"]);
+        let stands = take().await;
+        assert_eq!((lost.number, stands.number), (2, 2));
+        let save = |epoch, after, said| Save { epoch, ..next(&session, after, &[said], ttl) };
+        assert_eq!(store.save(save(stands, 0, "a")).await, Ok(Saved::Kept));
+        assert_eq!(store.save(save(lost, 1, "b")).await, Ok(Saved::TakenOver));
+        assert_eq!(store.save(Save { epoch: lost, ..first(&session, ttl) }).await, Ok(Saved::TakenOver));
+        // Its client does not come back to it.
+        assert_eq!(store.forget(&session, lost, ttl).await, Ok(()));
+        assert_eq!(store.save(save(stands, 1, "b")).await, Ok(Saved::Kept));
+        let taken = store.take(&claim(&session), ttl).await.expect("it answers").expect("it is there");
+        assert_eq!((taken.epoch.number, taken.finals), (3, vec!["a".to_owned(), "b".to_owned()]));
     }
 
     #[tokio::test]
