@@ -13,7 +13,7 @@ use std::{
 };
 
 use hyper::{
-    Request,
+    Method, Request,
     body::Incoming,
     header::{IF_MATCH, IF_NONE_MATCH},
     server::conn::http1,
@@ -140,13 +140,16 @@ impl Drop for S3Server {
 async fn serve(listener: TcpListener, service: S3Service, mut orders: UnboundedReceiver<Order>) -> io::Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let mut connections = JoinSet::new();
-    let turns = Arc::new(tokio::sync::Mutex::new(()));
+    let turns = Arc::new(tokio::sync::RwLock::new(()));
     let service = service_fn(move |request: Request<Incoming>| {
         let (service, turns) = (service.clone(), turns.clone());
         async move {
-            // Over a folder it looks first and writes later; a real server does both in one step.
+            // Over a folder it looks first and writes later, and reads what an object holds first and its tag later; a real server
+            // does both in one step.
             let is_conditional = [IF_MATCH, IF_NONE_MATCH].iter().any(|name| request.headers().contains_key(name));
-            let _turn = if is_conditional { Some(turns.lock().await) } else { None };
+            let is_read = !is_conditional && request.method() == Method::GET;
+            let _alone = if is_conditional { Some(turns.write().await) } else { None };
+            let _with_others = if is_read { Some(turns.read().await) } else { None };
             Service::call(&service, request).await
         }
     });
