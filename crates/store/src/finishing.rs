@@ -99,9 +99,9 @@ impl Finished {
 
 /// Moves a committed session to its place. Each step may be done again after a crash in any of them.
 ///
-/// On a shelf elsewhere the session is seen before it leaves the spool. Should it be swept in between, and then the process die, it
-/// must not be seen again: its transcript is no longer in the spool then, nor on the shelf, and that is how it is told. One that was
-/// deleted has a [tombstone](crate::tombstone).
+/// On a shelf elsewhere the session is seen before it leaves the spool. Should it be swept in between, or give way to a greater one, and
+/// then the process die, it must not be seen again: its transcript is no longer in the spool then, nor on the shelf, and that is how
+/// it is told. One that was deleted has a [tombstone](crate::tombstone).
 async fn publish(shelf: &Shelf, spool: &Spool, session: &SessionFile) -> Result<(), StoreError> {
     let summary = &session.summary;
     let (id, of) = (session.spooled(), session.incarnation);
@@ -129,12 +129,14 @@ async fn publish(shelf: &Shelf, spool: &Spool, session: &SessionFile) -> Result<
                 event = "session_outdated", session_id = %id.id, incarnation = %of, by = %later.incarnation,
                 "a session went on elsewhere and is kept as it ended there"
             );
-            shelf.clear_files(session, &place).await?;
-            shelf.clear_note(session, &later, &place).await?;
+            shelf.give_way(session, Some(&later), &place).await?;
             spool.discard(&id);
         }
         Replaced::Deleted => withdraw(shelf, spool, session, &place).await?,
-        Replaced::Removed => spool.discard(&id),
+        Replaced::Removed => {
+            shelf.clear_remains(session, &place).await?;
+            spool.discard(&id);
+        }
     }
     Ok(())
 }

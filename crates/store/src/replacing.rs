@@ -86,7 +86,7 @@ impl Shelf {
             if before.incarnation > own.incarnation {
                 return Ok(Replaced::Outdated(before.clone()));
             }
-            self.clear_note(before, own, place).await?;
+            self.clear_note(before, Some(own), place).await?;
         }
         let is_there = self.adopt(spool, &own.spooled(), Part::Session, &place.session()).await?;
         Ok(if is_there { Replaced::Stands(before) } else { Replaced::Removed })
@@ -109,7 +109,7 @@ impl Shelf {
                 if before.incarnation > own.incarnation {
                     return Ok(Replaced::Outdated(before.clone()));
                 }
-                self.clear_note(before, own, place).await?;
+                self.clear_note(before, Some(own), place).await?;
             }
             let mode = if knows_conditions { mode } else { PutMode::Overwrite };
             match self.storage.store.put_opts(&key, content.clone().into(), PutOptions::from(mode)).await {
@@ -140,15 +140,17 @@ impl Shelf {
 
     /// Removes the note of when a record was to be swept that does not stand, or is about not to: it would take with it the one
     /// that does, before its time.
-    pub(crate) async fn clear_note(
+    async fn clear_note(
         &self,
         gone: &SessionFile,
-        stands: &SessionFile,
+        stands: Option<&SessionFile>,
         place: &Place,
     ) -> Result<(), StoreError> {
         let note = |record: &SessionFile| record.summary.expires_at.map(|at| place.expiry(at));
         match note(gone) {
-            Some(note_of_gone) if note(stands).as_ref() != Some(&note_of_gone) => self.clear(&note_of_gone).await,
+            Some(note_of_gone) if stands.and_then(note).as_ref() != Some(&note_of_gone) => {
+                self.clear(&note_of_gone).await
+            }
             _ => Ok(()),
         }
     }
@@ -157,6 +159,30 @@ impl Shelf {
     pub(crate) async fn clear_files(&self, gone: &SessionFile, place: &Place) -> Result<(), StoreError> {
         self.clear(&place.transcript(gone.incarnation)).await?;
         self.clear(&place.audio(gone.incarnation)).await
+    }
+
+    /// Removes what there is of a record for which another one stands, or none.
+    pub(crate) async fn give_way(
+        &self,
+        gone: &SessionFile,
+        stands: Option<&SessionFile>,
+        place: &Place,
+    ) -> Result<(), StoreError> {
+        self.clear_files(gone, place).await?;
+        self.clear_note(gone, stands, place).await
+    }
+
+    /// The same for a record that was removed from its place, or from beside the one that stands, by whoever did not come to the end of
+    /// it.
+    pub(crate) async fn clear_remains(&self, gone: &SessionFile, place: &Place) -> Result<(), StoreError> {
+        match self.record(place).await? {
+            None => self.give_way(gone, None, place).await,
+            Some((Some(stands), _)) if stands.incarnation != gone.incarnation => {
+                self.give_way(gone, Some(&stands), place).await
+            }
+            // It is the one that stands. Or nobody can read which one that is.
+            Some(_) => Ok(()),
+        }
     }
 
     /// Locks the folder of a session, against whoever else replaces its record or deletes it.

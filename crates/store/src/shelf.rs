@@ -5,6 +5,7 @@
 
 use std::{
     fs,
+    io::ErrorKind,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -124,16 +125,17 @@ impl Shelf {
         match &self.neighbour {
             Some(neighbour) => {
                 let _folders = neighbour.folders.read().await;
-                self.move_in(&Spool::key(id, part), key).await.map(|()| true)
+                self.move_in(&Spool::key(id, part), key).await
             }
             None => self.carry_in(&spool.file(id, part), key).await,
         }
     }
 
-    async fn move_in(&self, spooled: &Key, key: &Key) -> Result<(), StoreError> {
+    async fn move_in(&self, spooled: &Key, key: &Key) -> Result<bool, StoreError> {
         match self.storage.store.rename(spooled, key).await {
-            Err(object_store::Error::NotFound { .. }) if self.storage.has(key).await? => Ok(()),
-            moved => moved.map_err(|error| self.storage.error(key, error)),
+            Ok(()) => Ok(true),
+            Err(object_store::Error::NotFound { .. }) => self.storage.has(key).await,
+            Err(error) => Err(self.storage.error(key, error)),
         }
     }
 
@@ -141,7 +143,7 @@ impl Shelf {
         let wrong = |error| StoreError::at(spooled, error);
         let mut file = match File::open(spooled).await {
             Ok(file) => file,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return self.storage.has(key).await,
+            Err(error) if error.kind() == ErrorKind::NotFound => return self.storage.has(key).await,
             Err(error) => return Err(wrong(error)),
         };
         let mut upload = Upload::begin(self.storage.clone(), key.to_string(), key.clone(), u64::MAX).await?;
@@ -165,7 +167,10 @@ impl Shelf {
         let put = self.storage.store.put(&spooled, Bytes::new().into()).await;
         put.map_err(|error| self.storage.error(&spooled, error))?;
         let _folders = neighbour.folders.read().await;
-        self.move_in(&spooled, key).await
+        if self.move_in(&spooled, key).await? {
+            return Ok(());
+        }
+        Err(StoreError::at(self.path(&spooled), ErrorKind::NotFound.into()))
     }
 
     /// A large object in pieces, if it is there.

@@ -5,6 +5,7 @@ mod support;
 
 use std::{
     fs,
+    path::Path,
     time::{Duration, SystemTime},
 };
 
@@ -181,6 +182,43 @@ async fn a_session_that_comes_back_to_its_worker_is_two_in_its_spool() {
     assert_eq!(kept(&fixture.archive, &start).await.transcript.text, "all of it");
     assert!(fixture.archive.delete(TENANT, &start.session_id).await.unwrap());
     assert_eq!(files(fixture.root(), "sessions"), [""; 0]);
+}
+
+/// Leaves a spool as a process does that dies when its record has given way, and the record is not forgotten yet. When that ended.
+async fn give_way_and_die(worker: &Archive, start: &RecordingStart, shelf: &Path, spool: &Path) -> SystemTime {
+    let ended = SystemTime::now() - HOUR;
+    finish(worker, start, Incarnation::FIRST, "half", ended).await;
+    let record = files(shelf, "").into_iter().find(|name| name.ends_with("session.json")).unwrap();
+    let record = fs::read(shelf.join(record)).unwrap();
+    finish(worker, start, LATER, "all of it", SystemTime::now()).await;
+    worker.close().await.unwrap();
+    fs::write(spool.join("spool").join(format!("{}.json", start.session_id)), record).unwrap();
+    ended
+}
+
+#[tokio::test]
+async fn a_record_that_gave_way_is_forgotten_though_its_process_died_before() {
+    let assert_whole = async |worker: Archive, start: &RecordingStart, spooled: Vec<String>, ended| {
+        assert_eq!((spooled, worker.postponed()), (vec![], 0));
+        assert_eq!(kept(&worker, start).await.transcript.text, "all of it");
+        assert_eq!(worker.sweep(ended + 30 * DAY + HOUR / 2).await.unwrap(), 0, "it is not its time yet");
+        assert_eq!(kept(&worker, start).await.transcript.text, "all of it");
+        assert_eq!(worker.sweep(SystemTime::now() + 30 * DAY + HOUR).await.unwrap(), 1);
+        worker.close().await.unwrap();
+    };
+    for cluster in Cluster::every_kind(1).await {
+        let (start, spool) = (start_kept_for(30), cluster.spools[0].path());
+        let ended = give_way_and_die(&cluster.workers[0], &start, cluster.folder.path(), spool).await;
+        let worker = Archive::with_shelf(spool, &cluster.location, Limits::default()).await.unwrap();
+        assert_eq!(cluster.objects(), [start.session_id.as_str(), "session.json", "transcript.2-1.json"]);
+        assert_whole(worker, &start, cluster.spooled(), ended).await;
+        assert_eq!(cluster.objects(), [""; 0]);
+    }
+    let (fixture, start) = (Fixture::new().await, start_kept_for(30));
+    let ended = give_way_and_die(&fixture.archive, &start, fixture.root(), fixture.root()).await;
+    let worker = Archive::open(fixture.root(), Limits::default()).await.unwrap();
+    assert_whole(worker, &start, files(fixture.root(), "spool"), ended).await;
+    assert_eq!(files(fixture.root(), ""), ["lock"]);
 }
 
 /// As a worker does that stood still when the others were done, whatever it takes itself for.
