@@ -8,10 +8,11 @@
 use std::{
     cell::Cell,
     path::Path,
-    sync::mpsc,
+    sync::{Arc, mpsc},
     thread::{self, JoinHandle},
 };
 
+use parking_lot::Mutex;
 use rusqlite::Connection;
 
 /// Pages after which the log is folded: what SQLite does by default, so that a power cut takes no more than it would there.
@@ -37,6 +38,8 @@ enum Task {
 /// The thread that folds. It ends when this is dropped.
 #[derive(Debug)]
 pub(super) struct Folder {
+    /// Held while one folds: two at once would only refuse each other.
+    folding: Arc<Mutex<()>>,
     /// Has room for one: the thread sees all that was there when it comes.
     bell: mpsc::SyncSender<()>,
     thread: JoinHandle<()>,
@@ -51,12 +54,15 @@ impl Folder {
         }));
         let (bell, rung) = mpsc::sync_channel(1);
         let path = path.to_owned();
+        let folding = Arc::<Mutex<()>>::default();
+        let alone = folding.clone();
         let thread = thread::Builder::new().name("store-log".into()).spawn(move || {
             while rung.recv().is_ok() {
+                let _alone = alone.lock();
                 fold(&connection, &path);
             }
         })?;
-        Ok(Self { bell, thread })
+        Ok(Self { folding, bell, thread })
     }
 
     /// After a commit of this thread on `writer`, while nobody else writes.
@@ -65,7 +71,11 @@ impl Folder {
             Task::Nothing => {}
             // Full: it was called and has not come yet.
             Task::Fold => drop(self.bell.try_send(())),
-            Task::FoldNow => fold(writer, Path::new(writer.path().unwrap_or_default())),
+            // However long the thread takes that may be at it: meanwhile the log does not grow.
+            Task::FoldNow => {
+                let _alone = self.folding.lock();
+                fold(writer, Path::new(writer.path().unwrap_or_default()));
+            }
         }
     }
 
