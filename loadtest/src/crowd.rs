@@ -25,17 +25,18 @@ where
     // Jitter may put one before those of lower numbers.
     let mut due: Vec<(Instant, usize)> = (0..arrivals.sessions).map(|number| (arrivals.due(number), number)).collect();
     due.sort_unstable();
-    let mut due = due.into_iter().peekable();
-    let mut alarm = pin!(sleep_until(arrivals.start));
+    let mut due = due.into_iter();
+    let mut next = due.next();
+    let mut alarm = pin!(sleep_until(next.map_or(arrivals.start, |(when, _)| when)));
     loop {
-        let next = due.peek().copied();
-        if let Some((when, _)) = next {
-            alarm.as_mut().reset(when);
-        }
         select! {
             () = &mut alarm, if next.is_some() => {
-                if let Some((when, number)) = due.next() {
+                if let Some((when, number)) = next {
                     tasks.spawn(make(number, when));
+                }
+                next = due.next();
+                if let Some((when, _)) = next {
+                    alarm.as_mut().reset(when);
                 }
             }
             Some(result) = tasks.join_next(), if !tasks.is_empty() => match result {

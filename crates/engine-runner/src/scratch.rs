@@ -112,8 +112,8 @@ impl Folder {
 
     /// Leaves it to the next task if this one has left nothing in it, and will not: its engine has returned.
     pub(crate) async fn give_back(mut self) {
-        let is_empty = || Ok::<_, io::Error>(std::fs::read_dir(&self.work)?.next().is_none());
-        if !self.has_inputs.load(Ordering::Relaxed) && is_empty().unwrap_or(false) {
+        let is_empty = || std::fs::read_dir(&self.work).is_ok_and(|mut entries| entries.next().is_none());
+        if !self.has_inputs.load(Ordering::Relaxed) && is_empty() {
             self.is_gone = true;
             let work = std::mem::take(&mut self.work);
             return self.scratch.0.idle.lock().push(work);

@@ -143,15 +143,12 @@ async fn publish(shelf: &Shelf, spool: &Spool, session: &SessionFile) -> Result<
 
 /// Leaves nothing of a session that was deleted while this record of it was on its way.
 async fn withdraw(shelf: &Shelf, spool: &Spool, session: &SessionFile, place: &Place) -> Result<(), StoreError> {
-    let summary = &session.summary;
     tracing::info!(
-        event = "session_was_deleted", session_id = %summary.session_id, incarnation = %session.incarnation,
+        event = "session_was_deleted", session_id = %session.summary.session_id, incarnation = %session.incarnation,
         "a session was deleted before all that had a part of it were done"
     );
     shelf.remove_session(place).await?;
-    if let Some(at) = summary.expires_at {
-        shelf.clear(&place.expiry(at)).await?;
-    }
+    shelf.clear_note(session, None, place).await?;
     spool.discard(&session.spooled());
     Ok(())
 }

@@ -140,7 +140,7 @@ impl Shelf {
 
     /// Removes the note of when a record was to be swept that does not stand, or is about not to: it would take with it the one
     /// that does, before its time.
-    async fn clear_note(
+    pub(crate) async fn clear_note(
         &self,
         gone: &SessionFile,
         stands: Option<&SessionFile>,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context, bail};
 use clap::{Args, Parser};
 
+use super::median;
 use crate::{
     cli::{self, Cli},
     report::{Report, Value},
@@ -100,13 +101,6 @@ fn row(label: &str, of_a: &[f64], of_b: &[f64]) -> Option<Vec<Value>> {
     let cells = [a, b, ratio].map(|number| Value::Number(number, ""));
     let spreads = [of_a, of_b].map(|values| Value::Text(spread(values)));
     Some([vec![Value::Text(label.into())], cells.to_vec(), spreads.to_vec()].concat())
-}
-
-/// The value in the middle.
-fn median(values: &[f64]) -> Option<f64> {
-    let mut values = values.to_vec();
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied()
 }
 
 /// How far the turns lie apart, as a share of their median: a ratio within it says nothing.

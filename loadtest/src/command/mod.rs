@@ -36,6 +36,13 @@ fn generator_note(report: &mut Report, tally: &Tally) {
     }
 }
 
+/// The value in the middle.
+fn median(values: &[f64]) -> Option<f64> {
+    let mut values = values.to_vec();
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied()
+}
+
 /// A number above 0, infinity too.
 fn positive(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {

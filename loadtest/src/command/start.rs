@@ -1,11 +1,10 @@
 //! `start`: how long a server takes until it is ready, and what it holds then.
 
-use std::time::Duration;
-
 use anyhow::ensure;
 use clap::Args;
 use tokio::time::Instant;
 
+use super::median;
 use crate::{
     report::{Report, Value},
     stage::{ServerArgs, SessionArgs, Stage},
@@ -37,35 +36,27 @@ impl Start {
         for _ in 0..self.times {
             let began = Instant::now();
             let stage = Stage::new(server, session).await?;
-            waited.push(began.elapsed());
-            held.extend(stage.memory().await.map(|memory| memory.bytes));
+            waited.push(began.elapsed().as_secs_f64() * 1_000.0);
+            held.extend(stage.memory().await.map(|memory| memory.bytes as f64));
             let ended = stage.run(|_| async { Ok(Report::new("start", String::new())) }).await?;
-            for check in ended.checks.into_iter().filter(|check| !check.ok) {
-                report.checks.push(check);
-            }
+            report.checks.extend(ended.checks.into_iter().filter(|check| !check.ok));
             report.notes.extend(ended.notes);
         }
-        let milliseconds = |time: Duration| time.as_secs_f64() * 1_000.0;
-        let (median, longest) = (milliseconds(middle(&mut waited)), milliseconds(waited[waited.len() - 1]));
-        report.figure("ready_ms", "start → ready, median", Value::Number(median, "ms"));
-        report.figure("ready_ms_max", "… longest", Value::Number(longest, "ms"));
-        if let Some(most) = self.max_ms {
-            report.check(format!("it is ready in {most} ms"), median <= most, || format!("{median:.0} ms"));
+        if let Some(ready) = median(&waited) {
+            let longest = waited.iter().copied().fold(ready, f64::max);
+            report.figure("ready_ms", "start → ready, median", Value::Number(ready, "ms"));
+            report.figure("ready_ms_max", "… longest", Value::Number(longest, "ms"));
+            if let Some(most) = self.max_ms {
+                report.check(format!("it is ready in {most} ms"), ready <= most, || format!("{ready:.0} ms"));
+            }
         }
-        if !held.is_empty() {
-            let bytes = middle(&mut held);
-            report.figure("server_memory_ready_bytes", "server memory when ready, median", Value::Bytes(bytes));
+        if let Some(bytes) = median(&held) {
+            report.figure("server_memory_ready_bytes", "server memory when ready, median", Value::Bytes(bytes as u64));
             if let Some(most) = self.max_mib {
-                let mib = bytes as f64 / f64::from(1 << 20);
+                let mib = bytes / f64::from(1 << 20);
                 report.check(format!("it holds at most {most} MiB"), mib <= most, || format!("{mib:.1} MiB"));
             }
         }
         Ok(report)
     }
-}
-
-/// The median; sorts them.
-fn middle<T: Ord + Copy>(values: &mut [T]) -> T {
-    values.sort_unstable();
-    values[values.len() / 2]
 }

@@ -4,8 +4,6 @@
 //! session before has let go of it and keeps nothing. So if it asked to be kept and nobody comes, a worker is asked to keep
 //! what it had come to.
 
-use std::time::Duration;
-
 use dalston_protocol::{
     ApiError, ErrorCode,
     realtime::{ClientMessage, Retention},
@@ -18,11 +16,11 @@ use dalston_telemetry::TraceContext;
 use tokio::time::{sleep, timeout};
 use tracing::{Instrument, warn};
 
-use super::{pump::Keeping, resume::patiently};
+use super::{
+    pump::{Keeping, RELEASE},
+    resume::patiently,
+};
 use crate::gateway::App;
-
-/// For the slot to be given back. Then the lease's own guard does it.
-const RELEASE: Duration = Duration::from_secs(1);
 
 pub(super) struct Stranded {
     pub(super) keeping: Box<Keeping>,

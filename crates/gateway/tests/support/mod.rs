@@ -8,7 +8,7 @@ pub mod keys;
 pub mod resuming;
 pub mod wire;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{fmt::Display, net::SocketAddr, sync::Arc, time::Duration};
 
 use dalston_egress::Client;
 use dalston_engine_sdk::{Capabilities, Languages};
@@ -263,11 +263,15 @@ pub fn partial(utterance: usize, text: &str) -> ServerMessage {
 }
 
 pub fn transcript(utterance: usize, text: &str) -> ServerMessage {
+    transcript_at(utterance, text, 0.0, 1.0)
+}
+
+pub fn transcript_at(utterance: impl Display, text: &str, start: f64, end: f64) -> ServerMessage {
     ServerMessage::Final(TranscriptFinal {
         utterance_id: format!("utt_{utterance}"),
         text: text.into(),
-        start: 0.0,
-        end: 1.0,
+        start,
+        end,
         confidence: None,
         language: "en".into(),
         words: Vec::new(),

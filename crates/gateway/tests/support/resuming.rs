@@ -1,26 +1,15 @@
 //! Sessions that may be resumed, as a client and a worker see them.
 
-use dalston_protocol::realtime::{FinalCause, ResumeToken, Resumed, ServerMessage, TranscriptFinal};
+use dalston_protocol::realtime::{ResumeToken, Resumed, ServerMessage};
 use dalston_session_router::link::{Departure, ToWorker};
 
-use super::{Server, Session, wire::Client};
+use super::{Server, Session, transcript_at, wire::Client};
 
 /// Bytes of a second of audio.
 pub const SECOND: u64 = 32_000;
 
 pub fn said(number: u64, start: f64, end: f64) -> ServerMessage {
-    ServerMessage::Final(TranscriptFinal {
-        utterance_id: format!("utt_{number}"),
-        text: format!("word{number}"),
-        start,
-        end,
-        confidence: None,
-        language: "en".into(),
-        words: Vec::new(),
-        channel: None,
-        cause: FinalCause::Endpoint,
-        id: None,
-    })
+    transcript_at(number, &format!("word{number}"), start, end)
 }
 
 pub fn number(event: &ServerMessage) -> Option<&str> {

@@ -1,7 +1,7 @@
 //! Artifacts that are files of this machine: each is read, written or removed in one go, in one blocking call.
 
 use std::{
-    fs::{self, File},
+    fs::{self, File, Metadata},
     io::{self, ErrorKind, Read, Write},
     path::{Path, PathBuf},
 };
@@ -53,11 +53,7 @@ impl<'a> LocalFile<'a> {
         let Self { key, path, .. } = self;
         blocking(move || {
             let opened = File::open(&path).and_then(|file| file.metadata().map(|meta| (file, meta)));
-            let (file, length) = match opened {
-                Ok((file, meta)) if meta.is_file() => (file, meta.len()),
-                Ok(_) => return Err(StoreError::NoArtifact { key }),
-                Err(error) => return Err(missing(key, &path, error)),
-            };
+            let (file, length) = found(&key, &path, opened)?;
             if length > max_bytes {
                 return Err(StoreError::TooLarge { key, limit: max_bytes });
             }
@@ -72,10 +68,9 @@ impl<'a> LocalFile<'a> {
     /// Where it lies, and how many bytes it has.
     pub(super) async fn place(self) -> Result<(PathBuf, u64), StoreError> {
         let Self { key, path, .. } = self;
-        blocking(move || match fs::metadata(&path) {
-            Ok(meta) if meta.is_file() => Ok((path, meta.len())),
-            Ok(_) => Err(StoreError::NoArtifact { key }),
-            Err(error) => Err(missing(key, &path, error)),
+        blocking(move || {
+            let ((), length) = found(&key, &path, fs::metadata(&path).map(|meta| ((), meta)))?;
+            Ok((path, length))
         })
         .await
     }
@@ -87,11 +82,17 @@ impl<'a> LocalFile<'a> {
     }
 }
 
-fn missing(key: String, path: &Path, error: io::Error) -> StoreError {
-    match error.kind() {
-        ErrorKind::NotFound | ErrorKind::NotADirectory => StoreError::NoArtifact { key },
-        _ => StoreError::at(path, error),
+/// What was opened at the path, and its length. An artifact is a file.
+fn found<T>(key: &str, path: &Path, opened: io::Result<(T, Metadata)>) -> Result<(T, u64), StoreError> {
+    match opened {
+        Ok((opened, meta)) if meta.is_file() => Ok((opened, meta.len())),
+        Err(error) if !is_missing(&error) => Err(StoreError::at(path, error)),
+        _ => Err(StoreError::NoArtifact { key: key.to_owned() }),
     }
+}
+
+fn is_missing(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
 }
 
 fn move_in(incoming: &Path, path: &Path) -> io::Result<()> {
@@ -125,10 +126,7 @@ fn remove(path: &Path) -> io::Result<u64> {
 }
 
 fn gone(removed: io::Result<u64>) -> io::Result<u64> {
-    removed.or_else(|error| match error.kind() {
-        ErrorKind::NotFound | ErrorKind::NotADirectory => Ok(0),
-        _ => Err(error),
-    })
+    removed.or_else(|error| if is_missing(&error) { Ok(0) } else { Err(error) })
 }
 
 async fn blocking<T: Send + 'static>(

@@ -64,7 +64,7 @@ use crate::{StreamLimits, auth::Seat, gateway::App, rate::Bucket};
 
 /// Wait for the slot to be given back before the client is told that the session is over. Then the lease's own guard
 /// does it.
-const RELEASE: Duration = Duration::from_secs(1);
+pub(super) const RELEASE: Duration = Duration::from_secs(1);
 
 /// When a session winds down, what arrives in this time still counts as sent before: it may be in the kernel already.
 const CATCH_UP: Duration = Duration::from_millis(100);

@@ -25,16 +25,6 @@ thread_local! {
     static PAGES: Cell<u64> = const { Cell::new(0) };
 }
 
-/// What is to be done about the log after a commit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Task {
-    Nothing,
-    /// Beside the writers.
-    Fold,
-    /// At once.
-    FoldNow,
-}
-
 /// The thread that folds. It ends when this is dropped.
 #[derive(Debug)]
 pub(super) struct Folder {
@@ -67,15 +57,15 @@ impl Folder {
 
     /// After a commit of this thread on `writer`, while nobody else writes.
     pub(super) fn committed(&self, writer: &Connection) {
-        match task(PAGES.get()) {
-            Task::Nothing => {}
-            // Full: it was called and has not come yet.
-            Task::Fold => drop(self.bell.try_send(())),
+        match PAGES.get() {
             // However long the thread takes that may be at it: meanwhile the log does not grow.
-            Task::FoldNow => {
+            LONG.. => {
                 let _alone = self.folding.lock();
                 fold(writer, Path::new(writer.path().unwrap_or_default()));
             }
+            // Full: it was called and has not come yet.
+            DUE.. => drop(self.bell.try_send(())),
+            _ => {}
         }
     }
 
@@ -84,14 +74,6 @@ impl Folder {
         drop(self.bell);
         // A panic in there was logged.
         let _ = self.thread.join();
-    }
-}
-
-fn task(pages: u64) -> Task {
-    match pages {
-        LONG.. => Task::FoldNow,
-        DUE.. => Task::Fold,
-        _ => Task::Nothing,
     }
 }
 
