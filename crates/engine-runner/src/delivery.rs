@@ -68,6 +68,8 @@ impl Station {
                 Message::Settled
             }
             Ok(Started::Stale) => {
+                // Opened, if somebody else changed the task just then.
+                process.label(key::OUTCOME, "superseded");
                 tracing::debug!(task_id = %task, "a message for a task that is not to be done is dropped");
                 Message::Settled
             }
@@ -103,7 +105,7 @@ impl Station {
         let (id, token) = (&attempt.task.id, attempt.task.attempt);
         match ended {
             Ended::Done { output } => {
-                let committed = self.store.commit(id, token, &output).await;
+                let committed = self.store.commit_begun(&attempt.task, &attempt.job, &output).await;
                 self.told(attempt, committed, "completed").await
             }
             Ended::Failed(failure) => self.fail(attempt, &failure).await,

@@ -87,7 +87,7 @@ impl Orchestrator {
             let Some((job, tasks)) = self.store.load(id).await? else { return Ok(()) };
             if job.status.is_terminal() {
                 // Its artifacts may be gone. Who cancelled it, where nothing ran, has left the rest to us.
-                return self.close(&job).await;
+                return self.close(&job, &tasks).await;
             }
             // The gateway, or another orchestrator, knew an engine for it: one that was announced since this process looked.
             let is_unknown = || {
@@ -163,7 +163,7 @@ impl Orchestrator {
         }
         // Engines have it now, and what they come to is looked at when they say so.
         let is_at_rest = ended.is_some() || !scheduled.is_empty();
-        let applied = self.store.apply(&job.id, job.version, &changes).await?;
+        let applied = self.store.apply(job, tasks, &changes).await?;
         if !applied {
             scheduled.iter().chain([&handle]).for_each(supersede);
         }
@@ -219,8 +219,10 @@ impl Orchestrator {
         let result = format!("{}/transcript.json", job_folder(&job.id));
         let json = serde_json::to_vec(&transcript).map_err(|error| bad_result("transcript", &error))?;
         self.artifacts.put(&result, json).await?;
-        // Another look may be as far as this one. Told apart before the spans end: only one completes the job.
-        if self.store.job(&job.tenant, &job.id).await?.is_none_or(|now| now.version != job.version) {
+        // Another look may be as far as this one, and only one completes the job. Whoever traces is to know before the spans
+        // end; nobody else has to ask, since an old version changes nothing.
+        let is_old = |now: Option<JobRecord>| now.is_none_or(|now| now.version != job.version);
+        if !self.tracers.is_off() && is_old(self.store.job(&job.tenant, &job.id).await?) {
             [&assembling, &handle].into_iter().for_each(supersede);
             return Ok(false);
         }
@@ -232,7 +234,7 @@ impl Orchestrator {
             Change::Job { status: JobStatus::Completed, error: None },
             Change::Expires(expiry(job)),
         ];
-        let applied = self.store.apply(&job.id, job.version, &changes).await?;
+        let applied = self.store.apply(job, tasks, &changes).await?;
         if !applied {
             [&mark, &handle].into_iter().for_each(supersede);
         }
@@ -245,12 +247,12 @@ impl Orchestrator {
     }
 
     /// Sees to it that a job that ended without us expires too.
-    async fn close(&self, job: &JobRecord) -> Result<(), OrchestratorError> {
+    async fn close(&self, job: &JobRecord, tasks: &[TaskRecord]) -> Result<(), OrchestratorError> {
         let expires = expiry(job);
         if job.expires_at.is_some() || expires.is_none() {
             return Ok(());
         }
-        if self.store.apply(&job.id, job.version, &[Change::Expires(expires)]).await? {
+        if self.store.apply(job, tasks, &[Change::Expires(expires)]).await? {
             self.broker.notify(&job_topic(&job.id)).await?;
             self.ended(job, job.status).await?;
         }

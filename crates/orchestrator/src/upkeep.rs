@@ -131,10 +131,10 @@ impl Orchestrator {
 
     /// Lets others go first: by when they expire, it would come first for ever.
     async fn expire_later(&self, id: &JobId) -> Result<(), OrchestratorError> {
-        if let Some((job, _)) = self.store.load(id).await? {
+        if let Some((job, tasks)) = self.store.load(id).await? {
             let later = Change::Expires(Some(SystemTime::now() + AGAIN));
             // Refused, somebody else changed it: the next sweep sees.
-            self.store.apply(id, job.version, &[later]).await?;
+            self.store.apply(&job, &tasks, &[later]).await?;
         }
         Ok(())
     }

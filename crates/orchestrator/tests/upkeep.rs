@@ -79,9 +79,9 @@ impl World {
         let id = self.job().await;
         let error = JobError { code: "internal".into(), message: "no".into(), stage: None };
         let ended = Change::Job { status: JobStatus::Failed, error: Some(error) };
-        let (job, _) = self.store.load(&id).await.unwrap().unwrap();
+        let (job, tasks) = self.store.load(&id).await.unwrap().unwrap();
         let expires = Change::Expires(Some(SystemTime::now() - Duration::from_secs(1)));
-        assert!(self.store.apply(&id, job.version, &[ended, expires]).await.unwrap());
+        assert!(self.store.apply(&job, &tasks, &[ended, expires]).await.unwrap());
         id
     }
 

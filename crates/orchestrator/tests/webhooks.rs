@@ -195,7 +195,8 @@ impl World {
         let job = self.job().await;
         let running = Change::Job { status: JobStatus::Running, error: None };
         let changes = [running, Change::Result { key: "jobs/x".into() }, Change::Job { status, error: None }];
-        assert!(self.store.apply(&job, 1, &changes).await.unwrap());
+        let (record, tasks) = self.store.load(&job).await.unwrap().unwrap();
+        assert!(self.store.apply(&record, &tasks, &changes).await.unwrap());
         job
     }
 

@@ -8,8 +8,8 @@
 //! * **A job that was acknowledged is kept**, and the message that has it planned is kept in the same moment: the
 //!   [outbox](JobStore::outbox) holds every message until it is [marked](JobStore::outbox_sent) as published.
 //! * **The same idempotency key gives the same job**, of any number of requests at once.
-//! * **What was decided on an old state changes nothing.** [`apply`](JobStore::apply) takes the version that was read, and
-//!   every change of a job or its tasks counts it up.
+//! * **What was decided on an old state changes nothing.** [`apply`](JobStore::apply) takes the job as it was read, and every
+//!   change of a job or its tasks counts up its version.
 //! * **A task is committed once**, by the runner that [began](JobStore::start) it last: see [`Work`].
 //! * **Attempts are bounded**, failures and vanished runners each by their own count, and a job whose messages or runners
 //!   were lost is found again: see [`open_jobs`](JobStore::open_jobs).
@@ -31,6 +31,7 @@ mod creating;
 mod cursor;
 mod database;
 mod delivering;
+mod draft;
 mod edit;
 mod heartbeat;
 mod keys;
@@ -87,6 +88,16 @@ impl JobStore {
     /// the database or the file system says.
     pub async fn open(url: &str) -> Result<Self, StoreError> {
         Ok(Self { database: database::Database::open(url).await?, changed: Arc::default(), news: Arc::default() })
+    }
+
+    /// Wakes who publishes and who tells webhooks, if there is something for them.
+    fn wake(&self, has_published: bool, has_news: bool) {
+        if has_published {
+            self.changed.send_modify(|count| *count += 1);
+        }
+        if has_news {
+            self.news.send_modify(|count| *count += 1);
+        }
     }
 
     /// The API keys in the same database.

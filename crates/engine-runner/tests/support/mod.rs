@@ -101,8 +101,8 @@ impl World {
 
     pub async fn apply(&self, job: &JobId, changes: &[Change]) {
         loop {
-            let (record, _) = self.store.load(job).await.expect("the store answers").expect("the job is there");
-            if self.store.apply(job, record.version, changes).await.expect("the store answers") {
+            let (record, tasks) = self.store.load(job).await.expect("the store answers").expect("the job is there");
+            if self.store.apply(&record, &tasks, changes).await.expect("the store answers") {
                 return;
             }
         }

@@ -166,8 +166,8 @@ impl TestWorker {
     }
 
     async fn apply(&self, id: &JobId, changes: &[Change]) {
-        let (job, _) = self.job(id).await;
-        assert!(self.store.apply(id, job.version, changes).await.unwrap(), "nobody else works on it");
+        let (job, tasks) = self.job(id).await;
+        assert!(self.store.apply(&job, &tasks, changes).await.unwrap(), "nobody else works on it");
         self.broker.notify(&format!("job.{id}")).await.unwrap();
     }
 

@@ -20,9 +20,10 @@ use dalston_protocol::{
 };
 
 use super::{
-    JobRecord, JobStore, TaskRecord,
+    JobRecord, JobStore, Outgoing, TaskRecord,
+    draft::Draft,
     edit::Edit,
-    query::statement,
+    query::{Query, statement},
     row::{self, millis, to_json},
 };
 use crate::StoreError;
@@ -89,9 +90,9 @@ impl JobStore {
         self.start_in(task, runner, redelivered, |_| None).await
     }
 
-    /// The same, when tracing is on: `open` makes the attempt's span once it is settled that there will be one, and tells its
-    /// `traceparent`. The first of a task is kept with its beginning, so that whoever has the task after a runner was killed
-    /// knows it.
+    /// The same, when tracing is on: `open` makes the attempt's span, once, when the attempt is about to begin, and tells its
+    /// `traceparent`. Should another change the task at that moment, there may be no attempt after all. The first span of a
+    /// task is kept with its beginning, so that whoever has the task after a runner was killed knows it.
     ///
     /// # Errors
     /// When the database fails; the attempt whose span was opened has not begun then.
@@ -102,8 +103,52 @@ impl JobStore {
         redelivered: bool,
         open: impl FnOnce(&TaskRecord) -> Option<String>,
     ) -> Result<Started, StoreError> {
+        // Once: should another change the job before this one can, the second try has the same span.
+        let (mut open, mut span) = (Some(open), None);
+        let mut open = |task: &TaskRecord| {
+            if let Some(open) = open.take() {
+                span = open(task);
+            }
+            span.clone()
+        };
+        match self.start_at_once(task, runner, &mut open).await? {
+            Some(started) => Ok(started),
+            None => self.start_alone(task, runner, redelivered, open).await,
+        }
+    }
+
+    /// Begins a task that waits and that there is nothing particular about. `None`: there is, or the job was changed meanwhile.
+    async fn start_at_once(
+        &self,
+        id: &TaskId,
+        runner: &str,
+        open: impl FnOnce(&TaskRecord) -> Option<String>,
+    ) -> Result<Option<Started>, StoreError> {
+        let Some((mut job, mut tasks)) = self.load_of(id).await? else { return Ok(Some(Started::Stale)) };
+        let Some(place) = tasks.iter().position(|task| task.id == *id) else { return Ok(Some(Started::Stale)) };
+        let mut task = tasks.swap_remove(place);
+        if task.status != TaskStatus::Ready || task.crashes >= SUSPECT || job.status == JobStatus::Cancelling {
+            return Ok(None);
+        }
+        let (mut draft, version) = (Draft::new(self), job.version);
+        draft.write(begin(&mut task, &mut job, runner, draft.now, open));
+        if !draft.finish(version, &job).await? {
+            return Ok(None);
+        }
+        job.version += 1;
+        tasks.retain(|other| task.depends_on.contains(&other.node));
+        Ok(Some(Started::Run(Work { task, job, dependencies: tasks })))
+    }
+
+    async fn start_alone(
+        &self,
+        id: &TaskId,
+        runner: &str,
+        redelivered: bool,
+        open: impl FnOnce(&TaskRecord) -> Option<String>,
+    ) -> Result<Started, StoreError> {
         let mut edit = Edit::begin(self).await?;
-        let Some((mut task, mut job)) = edit.task_and_job(task).await? else { return Ok(Started::Stale) };
+        let Some((mut task, mut job)) = edit.task_and_job(id).await? else { return Ok(Started::Stale) };
         let was_running = match task.status {
             TaskStatus::Ready => false,
             TaskStatus::Running if redelivered => true,
@@ -129,7 +174,11 @@ impl JobStore {
             edit.finish().await?;
             return Ok(Started::Stale);
         }
-        edit.start(&mut task, &mut job, runner, open).await?;
+        let query = begin(&mut task, &mut job, runner, edit.now, open);
+        edit.run(query).await?;
+        let query = statement("UPDATE jobs SET status = $2, started_at = $3 WHERE id = $1");
+        let query = query.bind(job.id.as_str()).bind(job.status.as_str());
+        edit.run(query.bind(job.started_at.map(row::to_millis))).await?;
         let mut dependencies = Vec::new();
         if !task.depends_on.is_empty() {
             dependencies = edit.tasks(&job.id).await?;
@@ -147,13 +196,26 @@ impl JobStore {
     pub async fn commit(&self, task: &TaskId, attempt: u32, output: &str) -> Result<bool, StoreError> {
         let mut edit = Edit::begin(self).await?;
         let Some((task, job)) = edit.attempt(task, attempt).await? else { return Ok(false) };
-        let query = statement(
-            "UPDATE tasks SET status = 'completed', output = $2, progress = 1.0, ended_at = $3 WHERE id = $1",
-        );
-        edit.run(query.bind(task.id.as_str()).bind(output).bind(edit.now)).await?;
+        edit.run(completion(&task.id, output, edit.now)).await?;
         edit.publish_job(&job.id).await?;
         edit.finish().await?;
         Ok(true)
+    }
+
+    /// The same for an attempt as [`start`](Self::start) gave it, and in one statement if nothing else happened to the job
+    /// since.
+    ///
+    /// # Errors
+    /// As said.
+    pub async fn commit_begun(&self, task: &TaskRecord, job: &JobRecord, output: &str) -> Result<bool, StoreError> {
+        let mut draft = Draft::new(self);
+        // At that version the task runs, and this attempt has it.
+        draft.write(completion(&task.id, output, draft.now));
+        draft.publish(&Outgoing::Job(job.id.clone()), draft.now);
+        if draft.finish(job.version, job).await? {
+            return Ok(true);
+        }
+        self.commit(&task.id, task.attempt, output).await
     }
 
     /// Ends an attempt without success. The task is to be done again after a delay, if that may help and it has not failed
@@ -193,33 +255,6 @@ impl Edit<'_> {
         let found = self.task_and_job(id).await?;
         // A terminal job has no task that runs.
         Ok(found.filter(|(task, _)| task.status == TaskStatus::Running && task.attempt == attempt))
-    }
-
-    async fn start(
-        &mut self,
-        task: &mut TaskRecord,
-        job: &mut JobRecord,
-        runner: &str,
-        open: impl FnOnce(&TaskRecord) -> Option<String>,
-    ) -> Result<(), StoreError> {
-        (task.status, task.attempt, task.progress) = (TaskStatus::Running, task.attempt + 1, 0.0);
-        task.runner = Some(runner.to_owned());
-        task.started_at = Some(row::from_millis(self.now));
-        let span = open(task);
-        let query = statement(
-            "UPDATE tasks SET status = 'running', attempt = $2, crashes = $3, runner = $4, started_at = $5, \
-             seen_at = $5, progress = 0.0, first_attempt = COALESCE(first_attempt, $6) WHERE id = $1",
-        );
-        let query = query.bind(task.id.as_str()).bind(i64::from(task.attempt)).bind(i64::from(task.crashes));
-        self.run(query.bind(runner).bind(self.now).bind(span)).await?;
-        if job.started_at.is_none() || job.status == JobStatus::Pending {
-            job.status = JobStatus::Running;
-            job.started_at = job.started_at.or(task.started_at);
-            let query =
-                statement("UPDATE jobs SET status = 'running', started_at = COALESCE(started_at, $2) WHERE id = $1");
-            self.run(query.bind(job.id.as_str()).bind(self.now)).await?;
-        }
-        Ok(())
     }
 
     pub(super) async fn retry(
@@ -270,6 +305,34 @@ impl Edit<'_> {
         let query = statement("UPDATE tasks SET status = $2, error = COALESCE($3, error), ended_at = $4 WHERE id = $1");
         self.run(query.bind(task.id.as_str()).bind(status.as_str()).bind(error.map(to_json)).bind(self.now)).await
     }
+}
+
+/// An attempt that begins: the records as they are then, and what changes the task's row.
+fn begin(
+    task: &mut TaskRecord,
+    job: &mut JobRecord,
+    runner: &str,
+    now: i64,
+    open: impl FnOnce(&TaskRecord) -> Option<String>,
+) -> Query {
+    (task.status, task.attempt, task.progress) = (TaskStatus::Running, task.attempt + 1, 0.0);
+    task.runner = Some(runner.to_owned());
+    task.started_at = Some(row::from_millis(now));
+    job.status = JobStatus::Running;
+    job.started_at = job.started_at.or(task.started_at);
+    let span = open(task);
+    let query = statement(
+        "UPDATE tasks SET status = 'running', attempt = $2, crashes = $3, runner = $4, started_at = $5, \
+         seen_at = $5, progress = 0.0, first_attempt = COALESCE(first_attempt, $6) WHERE id = $1",
+    );
+    let query = query.bind(task.id.as_str()).bind(i64::from(task.attempt)).bind(i64::from(task.crashes));
+    query.bind(runner).bind(now).bind(span)
+}
+
+fn completion(task: &TaskId, output: &str, now: i64) -> Query {
+    let query =
+        statement("UPDATE tasks SET status = 'completed', output = $2, progress = 1.0, ended_at = $3 WHERE id = $1");
+    query.bind(task.as_str()).bind(output).bind(now)
 }
 
 /// The delay after so many failures.

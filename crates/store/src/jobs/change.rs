@@ -1,17 +1,17 @@
-//! What the planner decided, put into effect.
+//! What the planner decided, put into effect: changed in memory first, and then each row that is another now written once.
 
 use std::time::{Duration, SystemTime};
 
 use dalston_protocol::{
-    JobId, TaskId,
+    TaskId,
     job::{JobError, JobStatus, TaskStatus},
 };
 
 use super::{
-    JobRecord, JobStore, MAX_TASKS, NewTask, TaskRecord,
-    edit::Edit,
-    query::statement,
-    row::{Row, from_millis, millis, to_json, to_millis},
+    JobRecord, JobStore, MAX_TASKS, NewTask, Outgoing, TaskRecord,
+    draft::Draft,
+    query::{Query, statement},
+    row::{from_millis, millis, to_json, to_millis},
 };
 use crate::StoreError;
 
@@ -67,189 +67,234 @@ pub enum Change {
     Expires(Option<SystemTime>),
 }
 
-impl Change {
-    /// Whether it is written into the row of the job itself.
-    fn is_of_job(&self) -> bool {
-        matches!(self, Self::Job { .. } | Self::Prepared { .. } | Self::Result { .. } | Self::Expires(_))
-    }
-}
-
 impl JobStore {
-    /// Puts what was decided on a job at `version` into effect, all in order or nothing.
+    /// Puts what was decided on a job and all its tasks, as [`load`](Self::load) gave them, into effect: all in order or
+    /// nothing.
     ///
     /// `false`: the job is at another version, or gone. Load it and decide again.
     ///
     /// # Errors
     /// [`StoreError::Transition`] for a status that may not follow the one before, [`StoreError::NoSuchTask`] for a task
     /// of another job, [`StoreError::TooManyTasks`]; and when the database fails.
-    pub async fn apply(&self, id: &JobId, version: i64, changes: &[Change]) -> Result<bool, StoreError> {
-        let mut edit = Edit::begin(self).await?;
-        let Some(mut job) = edit.job_at(id, version).await? else { return Ok(false) };
+    pub async fn apply(&self, job: &JobRecord, tasks: &[TaskRecord], changes: &[Change]) -> Result<bool, StoreError> {
+        let mut draft = Draft::new(self);
+        let mut plan = Plan::new(job, tasks, draft.now);
         for change in changes {
-            edit.apply(&mut job, change).await?;
+            plan.apply(change)?;
         }
-        if changes.iter().any(Change::is_of_job) {
-            edit.write(&job).await?;
+        if plan.job.status.is_terminal() {
+            plan.cancel_open_tasks();
         }
-        if job.status.is_terminal() {
-            edit.cancel_open_tasks(id).await?;
+        if plan.job.status != job.status {
+            draft.tell_of_end(&plan.job).await?;
         }
-        edit.finish().await?;
-        Ok(true)
+        for (position, task) in (0..).zip(&plan.tasks) {
+            match task.change {
+                None => {}
+                Some(Kind::New) => draft.write(insertion(&task.record, position)),
+                Some(Kind::Changed) => draft.write(update(&task.record)),
+            }
+        }
+        for (message, due_at) in &plan.messages {
+            draft.publish(message, *due_at);
+        }
+        draft.finish(job.version, &plan.job).await
     }
 }
 
-impl Edit<'_> {
-    /// What is of the job itself is changed in the record only.
-    async fn apply(&mut self, job: &mut JobRecord, change: &Change) -> Result<(), StoreError> {
-        match change {
-            Change::Insert(task) => self.insert(job, task).await,
-            Change::Ready { task, deadline, traceparent } => {
-                self.make_ready(job, task, *deadline, traceparent.as_ref()).await
-            }
-            Change::Assign { task, engine_id } => self.assign(job, task, engine_id).await,
-            Change::Task { task, status, error } => self.move_task(job, task, *status, error.as_ref()).await,
-            Change::Job { status, error } => self.move_job(job, *status, error.as_ref()).await,
-            Change::Prepared { duration } => {
-                job.audio_duration = Some(*duration);
-                Ok(())
-            }
-            Change::Result { key } => {
-                job.result = Some(key.clone());
-                Ok(())
-            }
-            Change::Expires(at) => {
-                job.expires_at = *at;
-                Ok(())
-            }
-        }
+/// A job and its tasks as they are to be.
+struct Plan {
+    now: i64,
+    job: JobRecord,
+    /// In the order of their positions.
+    tasks: Vec<Planned>,
+    messages: Vec<(Outgoing, i64)>,
+}
+
+struct Planned {
+    record: TaskRecord,
+    change: Option<Kind>,
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    New,
+    Changed,
+}
+
+impl Plan {
+    fn new(job: &JobRecord, tasks: &[TaskRecord], now: i64) -> Self {
+        let tasks = tasks.iter().map(|task| Planned { record: task.clone(), change: None }).collect();
+        Self { now, job: job.clone(), tasks, messages: Vec::new() }
     }
 
-    async fn insert(&mut self, job: &JobRecord, task: &NewTask) -> Result<(), StoreError> {
-        if !matches!(job.status, JobStatus::Pending | JobStatus::Running) {
-            return Err(StoreError::transition(&job.id, job.status, "a job with another task"));
-        }
-        let query = statement(
-            "INSERT INTO tasks (id, job_id, position, node, stage, engine_id, channel, depends_on, deadline, \
-             max_attempts, status, attempt, failures, crashes, progress) \
-             VALUES ($1, $2, (SELECT COUNT(*) FROM tasks WHERE job_id = $2), $3, $4, $5, $6, $7, $8, $9, $10, 0, 0, 0, \
-             0.0) RETURNING position",
-        );
-        let query = query
-            .bind(task.id.as_str())
-            .bind(job.id.as_str())
-            .bind(task.node.as_str())
-            .bind(task.stage.as_str())
-            .bind(task.engine_id.as_str())
-            .bind(task.channel.map(i64::from))
-            .bind(to_json(&task.depends_on))
-            .bind(millis(task.deadline))
-            .bind(i64::from(task.max_attempts))
-            .bind(TaskStatus::Pending.as_str());
-        let position: i64 = Row(&query.fetch_one(&mut self.transaction).await?).get("position")?;
-        if position >= MAX_TASKS {
-            return Err(StoreError::TooManyTasks { limit: MAX_TASKS });
+    fn apply(&mut self, change: &Change) -> Result<(), StoreError> {
+        match change {
+            Change::Insert(task) => return self.insert(task),
+            Change::Ready { task, deadline, traceparent } => {
+                return self.make_ready(task, *deadline, traceparent.as_ref());
+            }
+            Change::Assign { task, engine_id } => return self.assign(task, engine_id),
+            Change::Task { task, status, error } => return self.move_task(task, *status, error.as_ref()),
+            Change::Job { status, error } => return self.move_job(*status, error.as_ref()),
+            Change::Prepared { duration } => self.job.audio_duration = Some(*duration),
+            Change::Result { key } => self.job.result = Some(key.clone()),
+            Change::Expires(at) => self.job.expires_at = at.map(|at| from_millis(to_millis(at))),
         }
         Ok(())
     }
 
-    async fn make_ready(
-        &mut self,
-        job: &JobRecord,
-        id: &TaskId,
-        deadline: Duration,
-        traceparent: Option<&String>,
-    ) -> Result<(), StoreError> {
-        let task = self.task_to_move(job, id, TaskStatus::Ready).await?;
-        let query = statement(
-            "UPDATE tasks SET status = 'ready', traceparent = $2, ready_at = $3, \
-             first_ready_at = COALESCE(first_ready_at, $3), progress = 0.0, deadline = $4 WHERE id = $1",
-        );
-        let query = query.bind(id.as_str()).bind(traceparent.map(String::as_str)).bind(self.now);
-        self.run(query.bind(millis(deadline))).await?;
-        let task = TaskRecord { traceparent: traceparent.cloned(), ..task };
-        self.publish_task(job, &task, self.now).await
+    fn insert(&mut self, task: &NewTask) -> Result<(), StoreError> {
+        if !matches!(self.job.status, JobStatus::Pending | JobStatus::Running) {
+            return Err(StoreError::transition(&self.job.id, self.job.status, "a job with another task"));
+        }
+        if self.tasks.len() >= MAX_TASKS as usize {
+            return Err(StoreError::TooManyTasks { limit: MAX_TASKS });
+        }
+        let NewTask { id, node, stage, engine_id, channel, depends_on, deadline, max_attempts } = task.clone();
+        let record = TaskRecord {
+            id,
+            job_id: self.job.id.clone(),
+            node,
+            stage,
+            engine_id,
+            channel,
+            depends_on,
+            status: TaskStatus::Pending,
+            attempt: 0,
+            failures: 0,
+            crashes: 0,
+            max_attempts,
+            deadline,
+            progress: 0.0,
+            runner: None,
+            output: None,
+            error: None,
+            traceparent: None,
+            first_attempt: None,
+            first_ready_at: None,
+            ready_at: None,
+            started_at: None,
+            ended_at: None,
+        };
+        self.tasks.push(Planned { record, change: Some(Kind::New) });
+        Ok(())
     }
 
-    async fn assign(&mut self, job: &JobRecord, id: &TaskId, engine_id: &str) -> Result<(), StoreError> {
-        let task = self.task_of(job, id).await?;
+    fn make_ready(&mut self, id: &TaskId, deadline: Duration, traceparent: Option<&String>) -> Result<(), StoreError> {
+        let now = from_millis(self.now);
+        let task = self.task_to_move(id, TaskStatus::Ready)?;
+        (task.traceparent, task.deadline, task.progress) = (traceparent.cloned(), deadline, 0.0);
+        task.ready_at = Some(now);
+        task.first_ready_at = task.first_ready_at.or(task.ready_at);
+        let task = task.clone();
+        self.messages.push((Outgoing::task(&self.job, &task), self.now));
+        Ok(())
+    }
+
+    fn assign(&mut self, id: &TaskId, engine_id: &str) -> Result<(), StoreError> {
+        let task = self.task(id)?;
         if !matches!(task.status, TaskStatus::Pending | TaskStatus::Ready) {
             return Err(StoreError::transition(id, task.status, "a task of another engine"));
         }
-        let query = statement("UPDATE tasks SET engine_id = $2 WHERE id = $1");
-        self.run(query.bind(id.as_str()).bind(engine_id)).await?;
-        if task.status == TaskStatus::Pending {
-            return Ok(());
+        task.engine_id = engine_id.to_owned();
+        let task = task.clone();
+        if task.status == TaskStatus::Ready {
+            // One that waits for its next attempt goes on waiting.
+            let due_at = task.ready_at.map_or(self.now, to_millis).max(self.now);
+            self.messages.push((Outgoing::task(&self.job, &task), due_at));
         }
-        // One that waits for its next attempt goes on waiting.
-        let due_at = task.ready_at.map_or(self.now, to_millis).max(self.now);
-        self.publish_task(job, &TaskRecord { engine_id: engine_id.to_owned(), ..task }, due_at).await
+        Ok(())
     }
 
-    async fn move_task(
-        &mut self,
-        job: &JobRecord,
-        id: &TaskId,
-        status: TaskStatus,
-        error: Option<&JobError>,
-    ) -> Result<(), StoreError> {
-        let task = self.task_to_move(job, id, status).await?;
+    fn move_task(&mut self, id: &TaskId, status: TaskStatus, error: Option<&JobError>) -> Result<(), StoreError> {
+        let ended_at = status.is_terminal().then(|| from_millis(self.now));
+        let before = self.task(id)?.status;
         if matches!(status, TaskStatus::Ready | TaskStatus::Running | TaskStatus::Completed) {
-            return Err(StoreError::transition(id, task.status, status));
+            return Err(StoreError::transition(id, before, status));
         }
-        let query = statement("UPDATE tasks SET status = $2, error = COALESCE($3, error), ended_at = $4 WHERE id = $1");
-        let query = query.bind(id.as_str()).bind(status.as_str()).bind(error.map(to_json));
-        let ended_at = status.is_terminal().then_some(self.now);
-        self.run(query.bind(ended_at)).await
+        let task = self.task_to_move(id, status)?;
+        task.error = error.cloned().or(task.error.take());
+        task.ended_at = ended_at;
+        Ok(())
     }
 
-    async fn task_to_move(
-        &mut self,
-        job: &JobRecord,
-        id: &TaskId,
-        status: TaskStatus,
-    ) -> Result<TaskRecord, StoreError> {
-        let task = self.task_of(job, id).await?;
+    /// A task that stands there now.
+    fn task_to_move(&mut self, id: &TaskId, status: TaskStatus) -> Result<&mut TaskRecord, StoreError> {
+        let task = self.task(id)?;
         if !task.status.may_become(status) {
             return Err(StoreError::transition(id, task.status, status));
         }
+        task.status = status;
         Ok(task)
     }
 
-    async fn task_of(&mut self, job: &JobRecord, id: &TaskId) -> Result<TaskRecord, StoreError> {
-        let task = self.task(&job.id, id).await?;
-        task.ok_or_else(|| StoreError::NoSuchTask { job: job.id.clone(), task: id.clone() })
+    /// A task that is to be changed.
+    fn task(&mut self, id: &TaskId) -> Result<&mut TaskRecord, StoreError> {
+        let task = self.tasks.iter_mut().find(|task| task.record.id == *id);
+        let task = task.ok_or_else(|| StoreError::NoSuchTask { job: self.job.id.clone(), task: id.clone() })?;
+        task.change.get_or_insert(Kind::Changed);
+        Ok(&mut task.record)
     }
 
-    async fn move_job(
-        &mut self,
-        job: &mut JobRecord,
-        status: JobStatus,
-        error: Option<&JobError>,
-    ) -> Result<(), StoreError> {
-        if !job.status.may_become(status) {
-            return Err(StoreError::transition(&job.id, job.status, status));
+    fn cancel_open_tasks(&mut self) {
+        for task in self.tasks.iter_mut().filter(|task| !task.record.status.is_terminal()) {
+            task.record.status = TaskStatus::Cancelled;
+            task.record.ended_at = Some(from_millis(self.now));
+            task.change.get_or_insert(Kind::Changed);
         }
-        job.status = status;
-        job.error = error.cloned();
-        job.ended_at = status.is_terminal().then(|| from_millis(self.now));
-        self.tell_of_end(job, status, error).await
     }
 
-    /// The row of a job that is locked: all of it that a [`Change`] can change, in one statement.
-    async fn write(&mut self, job: &JobRecord) -> Result<(), StoreError> {
-        let query = statement(
-            "UPDATE jobs SET status = $2, error = $3, ended_at = $4, audio_duration = $5, \
-             result = $6, expires_at = $7 WHERE id = $1",
-        );
-        let query = query
-            .bind(job.id.as_str())
-            .bind(job.status.as_str())
-            .bind(job.error.as_ref().map(to_json))
-            .bind(job.ended_at.map(to_millis))
-            .bind(job.audio_duration)
-            .bind(job.result.as_deref())
-            .bind(job.expires_at.map(to_millis));
-        self.run(query).await
+    fn move_job(&mut self, status: JobStatus, error: Option<&JobError>) -> Result<(), StoreError> {
+        if !self.job.status.may_become(status) {
+            return Err(StoreError::transition(&self.job.id, self.job.status, status));
+        }
+        self.job.status = status;
+        self.job.error = error.cloned();
+        self.job.ended_at = status.is_terminal().then(|| from_millis(self.now));
+        Ok(())
     }
+}
+
+fn insertion(task: &TaskRecord, position: i64) -> Query {
+    let query = statement(
+        "INSERT INTO tasks (id, job_id, position, node, stage, engine_id, channel, depends_on, deadline, max_attempts, \
+         status, error, traceparent, first_ready_at, ready_at, ended_at, attempt, failures, crashes, progress) \
+         SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, 0, 0, 0, 0.0 WHERE TRUE",
+    );
+    query
+        .bind(task.id.as_str())
+        .bind(task.job_id.as_str())
+        .bind(position)
+        .bind(&task.node)
+        .bind(&task.stage)
+        .bind(&task.engine_id)
+        .bind(task.channel.map(i64::from))
+        .bind(to_json(&task.depends_on))
+        .bind(millis(task.deadline))
+        .bind(i64::from(task.max_attempts))
+        .bind(task.status.as_str())
+        .bind(task.error.as_ref().map(to_json))
+        .bind(task.traceparent.as_deref())
+        .bind(task.first_ready_at.map(to_millis))
+        .bind(task.ready_at.map(to_millis))
+        .bind(task.ended_at.map(to_millis))
+}
+
+/// All of a task that a [`Change`] can change. How far it is, is told meanwhile by whoever runs it, without a word to the job.
+fn update(task: &TaskRecord) -> Query {
+    let query = statement(
+        "UPDATE tasks SET engine_id = $2, status = $3, deadline = $4, error = $5, traceparent = $6, first_ready_at = $7, \
+         ready_at = $8, ended_at = $9, progress = CASE WHEN $3 = 'ready' THEN 0.0 ELSE progress END WHERE id = $1",
+    );
+    query
+        .bind(task.id.as_str())
+        .bind(&task.engine_id)
+        .bind(task.status.as_str())
+        .bind(millis(task.deadline))
+        .bind(task.error.as_ref().map(to_json))
+        .bind(task.traceparent.as_deref())
+        .bind(task.first_ready_at.map(to_millis))
+        .bind(task.ready_at.map(to_millis))
+        .bind(task.ended_at.map(to_millis))
 }

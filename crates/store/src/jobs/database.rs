@@ -22,7 +22,7 @@ use sqlx::{
 };
 
 use super::{
-    query::{Outcome, Query, Run},
+    query::{Outcome, Query, Run, in_one},
     sqlite::{self, Sqlite},
 };
 use crate::StoreError;
@@ -33,6 +33,9 @@ const POSTGRES_CONNECTIONS: u32 = 16;
 const TRUSTED: Duration = Duration::from_secs(1);
 /// How long a caller waits for a connection, then it gets [`StoreError::Unavailable`]: the queue has no other bound.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Most statements that PostgreSQL gets as one: it plans each text once, and there are not many of so few.
+const MOST_IN_ONE: usize = 8;
 
 /// Migrations in their order. One that was released is never changed: its checksum is kept in the database.
 const MIGRATIONS: &[(&str, &str)] = &[
@@ -102,6 +105,27 @@ impl Database {
             Self::Sqlite(database) => Transaction::Sqlite(database.begin().await?),
             Self::Postgres(pool) => Transaction::Postgres(Box::new(pool.begin().await?)),
         })
+    }
+
+    /// Runs `first`, and if that changes a row, the `rest`: all of it or nothing. `false`: it changed none.
+    ///
+    /// PostgreSQL answers each statement for itself, so a few of them are one there, under the rules of [`in_one`].
+    pub(super) async fn write(&self, first: Query, rest: Vec<Query>) -> Result<bool, StoreError> {
+        if let Self::Postgres(pool) = self
+            && rest.len() <= MOST_IN_ONE
+        {
+            let rows = in_one(first, rest).fetch_all(Reader::Postgres(pool)).await?;
+            return Ok(!rows.is_empty());
+        }
+        let mut transaction = self.begin().await?;
+        if first.execute(&mut transaction).await? == 0 {
+            return Ok(false);
+        }
+        for query in rest {
+            query.execute(&mut transaction).await?;
+        }
+        transaction.commit().await?;
+        Ok(true)
     }
 }
 

@@ -6,15 +6,13 @@
 
 use std::time::{Duration, SystemTime};
 
-use dalston_protocol::{
-    EndedJob, JobId, MessageId, RequestId, WebhookEvent, WebhookId, WebhookMessage,
-    job::{JobError, JobStatus},
-};
+use dalston_protocol::{EndedJob, JobId, MessageId, RequestId, WebhookEvent, WebhookId, WebhookMessage};
 
 use super::{
     JobRecord, JobStore,
+    draft::Draft,
     edit::Edit,
-    query::{SqlRow, statement, statement_of},
+    query::{Query, SqlRow, statement, statement_of},
     row::{Row, from_millis, millis, now, to_json, to_millis},
     webhooks::{MAX_WEBHOOKS, SigningSecret, secrets},
 };
@@ -85,49 +83,13 @@ pub(super) const NEWEST: &str = "SELECT id, job_id, attempts, created_at, due_at
 pub(super) const ANY_DUE: &str = "SELECT id FROM webhook_deliveries WHERE due_at <= $1 LIMIT 1";
 
 impl Edit<'_> {
-    /// Leaves word for whoever wants to know that a job stands there now, if it has ended.
-    pub(super) async fn tell_of_end(
-        &mut self,
-        job: &JobRecord,
-        status: JobStatus,
-        error: Option<&JobError>,
-    ) -> Result<(), StoreError> {
-        let Some(event) = WebhookEvent::of(status) else { return Ok(()) };
-        let query = statement("SELECT id, events FROM webhooks WHERE tenant = $1 AND disabled_at IS NULL LIMIT $2");
-        let query = query.bind(job.tenant.as_str()).bind(i64::from(2 * MAX_WEBHOOKS));
-        let webhooks = query.fetch_all(&mut self.transaction).await?;
-        if webhooks.is_empty() {
-            return Ok(());
+    /// Leaves word for whoever wants to know that the job stands there now, if it has ended.
+    pub(super) async fn tell_of_end(&mut self, job: &JobRecord) -> Result<(), StoreError> {
+        let webhooks = webhooks_of(job).fetch_all(&mut self.transaction).await?;
+        for delivery in deliveries(&webhooks, job, self.now) {
+            self.run(delivery).await?;
+            self.has_news = true;
         }
-        let time = |millis| humantime::format_rfc3339_millis(from_millis(millis)).to_string();
-        let data = EndedJob {
-            id: job.id.clone(),
-            status,
-            request_id: job.request_id.clone(),
-            created_at: time(to_millis(job.created_at)),
-            error_code: error.map(|error| error.code.clone()),
-        };
-        let body = to_json(&WebhookMessage { event, timestamp: time(self.now), data });
-        for row in &webhooks {
-            match wants(row, event) {
-                Ok(Some(webhook)) => self.insert_delivery(&webhook, job, &body).await?,
-                Ok(None) => {}
-                // One whose row nobody can read must not keep a job from ending, nor others from being told.
-                Err(error) => tracing::error!(%error, job_id = %job.id, "a webhook cannot be read, and is not told"),
-            }
-        }
-        Ok(())
-    }
-
-    async fn insert_delivery(&mut self, webhook: &WebhookId, job: &JobRecord, body: &str) -> Result<(), StoreError> {
-        let query = statement(
-            "INSERT INTO webhook_deliveries (id, webhook_id, job_id, request_id, traceparent, body, created_at, due_at, \
-             attempts) VALUES ($1, $2, $3, $4, $5, $6, $7, $7, 0)",
-        );
-        let query = query.bind(MessageId::generate().to_string()).bind(webhook.as_str()).bind(job.id.as_str());
-        let query = query.bind(job.request_id.as_str()).bind(job.traceparent.as_deref());
-        self.run(query.bind(body).bind(self.now)).await?;
-        self.has_news = true;
         Ok(())
     }
 
@@ -253,6 +215,61 @@ impl JobStore {
         edit.finish().await?;
         Ok(forgotten)
     }
+}
+
+impl Draft<'_> {
+    /// The same, of a job as it is to be.
+    pub(super) async fn tell_of_end(&mut self, job: &JobRecord) -> Result<(), StoreError> {
+        if !job.status.is_terminal() {
+            return Ok(());
+        }
+        let webhooks = webhooks_of(job).fetch_all(self.store.database.reader_of_new()).await?;
+        for delivery in deliveries(&webhooks, job, self.now) {
+            self.write(delivery);
+            self.has_news = true;
+        }
+        Ok(())
+    }
+}
+
+/// Those that the job's owner has.
+fn webhooks_of(job: &JobRecord) -> Query {
+    let query = statement("SELECT id, events FROM webhooks WHERE tenant = $1 AND disabled_at IS NULL LIMIT $2");
+    query.bind(job.tenant.as_str()).bind(i64::from(2 * MAX_WEBHOOKS))
+}
+
+/// What keeps the deliveries to those of them that want to know.
+fn deliveries(webhooks: &[SqlRow], job: &JobRecord, now: i64) -> Vec<Query> {
+    let Some(event) = WebhookEvent::of(job.status).filter(|_| !webhooks.is_empty()) else { return Vec::new() };
+    let time = |millis| humantime::format_rfc3339_millis(from_millis(millis)).to_string();
+    let data = EndedJob {
+        id: job.id.clone(),
+        status: job.status,
+        request_id: job.request_id.clone(),
+        created_at: time(to_millis(job.created_at)),
+        error_code: job.error.as_ref().map(|error| error.code.clone()),
+    };
+    let body = to_json(&WebhookMessage { event, timestamp: time(now), data });
+    let delivery = |row| match wants(row, event) {
+        Ok(webhook) => webhook.map(|webhook| delivery_to(&webhook, job, &body, now)),
+        // One whose row nobody can read must not keep a job from ending, nor others from being told.
+        Err(error) => {
+            tracing::error!(%error, job_id = %job.id, "a webhook cannot be read, and is not told");
+            None
+        }
+    };
+    webhooks.iter().filter_map(delivery).collect()
+}
+
+fn delivery_to(webhook: &WebhookId, job: &JobRecord, body: &str, now: i64) -> Query {
+    // It may have been removed since it was read.
+    let query = statement(
+        "INSERT INTO webhook_deliveries (id, webhook_id, job_id, request_id, traceparent, body, created_at, due_at, \
+         attempts) SELECT $1, $2, $3, $4, $5, $6, $7, $7, 0 WHERE EXISTS (SELECT 1 FROM webhooks WHERE id = $2)",
+    );
+    let query = query.bind(MessageId::generate().to_string()).bind(webhook.as_str()).bind(job.id.as_str());
+    let query = query.bind(job.request_id.as_str()).bind(job.traceparent.as_deref());
+    query.bind(body).bind(now)
 }
 
 /// The webhook, if it wants to know of this.

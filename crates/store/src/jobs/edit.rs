@@ -1,4 +1,5 @@
-//! One change of a job: a transaction that has the job to itself.
+//! One change of a job: a transaction that has the job to itself. What happens to every job goes the shorter way of a
+//! [`Draft`](super::draft::Draft).
 //!
 //! Every change begins by counting up the version of its job. That locks the row until the end, so whatever is read
 //! afterwards stays true, and it tells everybody who read the job before that it is another now.
@@ -8,9 +9,8 @@ use dalston_protocol::{JobId, TaskId};
 use super::{
     JobRecord, JobStore, Outgoing, TaskRecord,
     database::Transaction,
-    engine_queue,
     query::{Query, statement},
-    row::{self, job_columns, now, task_columns, to_json},
+    row::{self, job_columns, now, task_columns},
 };
 use crate::StoreError;
 
@@ -41,12 +41,6 @@ impl<'s> Edit<'s> {
     pub(super) async fn begin(store: &'s JobStore) -> Result<Self, StoreError> {
         let transaction = store.database.begin().await?;
         Ok(Self { transaction, now: now(), has_published: false, has_news: false, store })
-    }
-
-    /// The job, if it is still at this version.
-    pub(super) async fn job_at(&mut self, id: &JobId, version: i64) -> Result<Option<JobRecord>, StoreError> {
-        let query = statement(lock_job!("id = $1 AND version = $3"));
-        self.lock(query.bind(id.as_str()).bind(self.now).bind(version)).await
     }
 
     /// A job that has not ended.
@@ -87,16 +81,7 @@ impl<'s> Edit<'s> {
         query.fetch_all(&mut self.transaction).await?.iter().map(row::task).collect()
     }
 
-    /// Ends what has not ended among the tasks of a job.
-    pub(super) async fn cancel_open_tasks(&mut self, job: &JobId) -> Result<(), StoreError> {
-        let query = statement(
-            "UPDATE tasks SET status = 'cancelled', ended_at = $2 WHERE job_id = $1 \
-             AND status IN ('pending', 'ready', 'running')",
-        );
-        self.run(query.bind(job.as_str()).bind(self.now)).await
-    }
-
-    /// The same for what nobody has begun.
+    /// Ends what nobody has begun among the tasks of a job.
     pub(super) async fn cancel_waiting_tasks(&mut self, job: &JobId) -> Result<(), StoreError> {
         let query = statement(
             "UPDATE tasks SET status = 'cancelled', ended_at = $2 WHERE job_id = $1 \
@@ -113,8 +98,7 @@ impl<'s> Edit<'s> {
 
     /// Puts a message into the outbox, to be published at `due_at`.
     pub(super) async fn publish(&mut self, message: &Outgoing, due_at: i64) -> Result<(), StoreError> {
-        let query = statement("INSERT INTO outbox (due_at, message) VALUES ($1, $2)");
-        self.run(query.bind(due_at).bind(to_json(message))).await?;
+        self.run(message.to_outbox(due_at)).await?;
         self.has_published = true;
         Ok(())
     }
@@ -131,24 +115,13 @@ impl<'s> Edit<'s> {
         task: &TaskRecord,
         due_at: i64,
     ) -> Result<(), StoreError> {
-        let message = Outgoing::Task {
-            task: task.id.clone(),
-            queue: engine_queue(&task.engine_id),
-            traceparent: task.traceparent.clone(),
-            request_id: job.request_id.to_string(),
-        };
-        self.publish(&message, due_at).await
+        self.publish(&Outgoing::task(job, task), due_at).await
     }
 
     /// Makes it so, and wakes who has something to publish or to tell.
     pub(super) async fn finish(self) -> Result<(), StoreError> {
         self.transaction.commit().await?;
-        if self.has_published {
-            self.store.changed.send_modify(|count| *count += 1);
-        }
-        if self.has_news {
-            self.store.news.send_modify(|count| *count += 1);
-        }
+        self.store.wake(self.has_published, self.has_news);
         Ok(())
     }
 }

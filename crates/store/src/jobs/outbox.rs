@@ -9,9 +9,9 @@ use dalston_protocol::{JobId, TaskId};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    JobStore,
-    query::{statement, statement_of},
-    row::{Row, now, to_millis},
+    JobRecord, JobStore, TaskRecord,
+    query::{Query, statement, statement_of},
+    row::{Row, now, to_json, to_millis},
 };
 use crate::StoreError;
 
@@ -50,6 +50,23 @@ pub enum Outgoing {
     },
 }
 
+impl Outgoing {
+    /// Has a task given to its engine.
+    pub(super) fn task(job: &JobRecord, task: &TaskRecord) -> Self {
+        Self::Task {
+            task: task.id.clone(),
+            queue: engine_queue(&task.engine_id),
+            traceparent: task.traceparent.clone(),
+            request_id: job.request_id.to_string(),
+        }
+    }
+
+    /// Puts it into the outbox, to be published at `due_at`.
+    pub(super) fn to_outbox(&self, due_at: i64) -> Query {
+        statement("INSERT INTO outbox (due_at, message) SELECT $1, $2 WHERE TRUE").bind(due_at).bind(to_json(self))
+    }
+}
+
 /// A message of the outbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutboxRow {
@@ -79,19 +96,13 @@ impl JobStore {
     /// # Errors
     /// When the database fails. They will be published again.
     pub async fn outbox_sent(&self, seqs: &[i64]) -> Result<(), StoreError> {
-        if seqs.is_empty() {
-            return Ok(());
-        }
-        let mut transaction = self.database.begin().await?;
         for seqs in seqs.chunks(MAX_ROWS as usize) {
             // Numbers alone, so they can stand in the text. A list as one argument would be written otherwise in each
             // database.
             let list = seqs.iter().map(i64::to_string).collect::<Vec<_>>().join(", ");
-            let query = statement_of(format!("DELETE FROM outbox WHERE seq IN ({list})"));
-            // A text of its own each time: nothing to be kept prepared.
-            query.execute(&mut transaction).await?;
+            self.database.write(statement_of(format!("DELETE FROM outbox WHERE seq IN ({list})")), Vec::new()).await?;
         }
-        transaction.commit().await
+        Ok(())
     }
 
     /// Has messages wait until then that could not be published now: those behind them come first.
@@ -99,13 +110,12 @@ impl JobStore {
     /// # Errors
     /// When the database fails. They are still due.
     pub async fn outbox_later(&self, seqs: &[i64], due: SystemTime) -> Result<(), StoreError> {
-        let mut transaction = self.database.begin().await?;
         for seqs in seqs.chunks(MAX_ROWS as usize) {
             let list = seqs.iter().map(i64::to_string).collect::<Vec<_>>().join(", ");
             let query = statement_of(format!("UPDATE outbox SET due_at = $1 WHERE seq IN ({list})"));
-            query.bind(to_millis(due)).execute(&mut transaction).await?;
+            self.database.write(query.bind(to_millis(due)), Vec::new()).await?;
         }
-        transaction.commit().await
+        Ok(())
     }
 
     /// Changes whenever this process put something into the outbox: what waits for messages need not ask all the time.

@@ -26,11 +26,8 @@ impl JobStore {
     /// # Errors
     /// When the database fails, as everywhere here.
     pub async fn rename(&self, tenant: &str, id: &JobId, name: Option<&str>) -> Result<bool, StoreError> {
-        let mut transaction = self.database.begin().await?;
         let query = statement("UPDATE jobs SET name = $3 WHERE id = $1 AND tenant = $2");
-        let renamed = query.bind(id.as_str()).bind(tenant).bind(name).execute(&mut transaction).await?;
-        transaction.commit().await?;
-        Ok(renamed > 0)
+        self.database.write(query.bind(id.as_str()).bind(tenant).bind(name), Vec::new()).await
     }
 
     /// Forgets a job that has ended.
@@ -57,21 +54,21 @@ impl JobStore {
     /// As said.
     pub async fn cancel(&self, tenant: &str, id: &JobId) -> Result<Option<JobStatus>, StoreError> {
         let mut edit = Edit::begin(self).await?;
-        let Some(job) = edit.job_of(tenant, id).await? else { return Ok(None) };
+        let Some(mut job) = edit.job_of(tenant, id).await? else { return Ok(None) };
         if job.status.is_terminal() || job.status == JobStatus::Cancelling {
             return Ok(Some(job.status));
         }
         edit.cancel_waiting_tasks(id).await?;
         let query = statement("SELECT EXISTS (SELECT 1 FROM tasks WHERE job_id = $1 AND status = 'running') AS runs");
         let row = query.bind(id.as_str()).fetch_one(&mut edit.transaction).await?;
-        let status = if Row(&row).is("runs")? { JobStatus::Cancelling } else { JobStatus::Cancelled };
+        job.status = if Row(&row).is("runs")? { JobStatus::Cancelling } else { JobStatus::Cancelled };
         let query = statement("UPDATE jobs SET status = $2, ended_at = $3 WHERE id = $1");
-        let ended_at = status.is_terminal().then_some(edit.now);
-        edit.run(query.bind(id.as_str()).bind(status.as_str()).bind(ended_at)).await?;
-        edit.tell_of_end(&job, status, None).await?;
+        let ended_at = job.status.is_terminal().then_some(edit.now);
+        edit.run(query.bind(id.as_str()).bind(job.status.as_str()).bind(ended_at)).await?;
+        edit.tell_of_end(&job).await?;
         edit.publish_job(id).await?;
         edit.finish().await?;
-        Ok(Some(status))
+        Ok(Some(job.status))
     }
 
     /// Has another try at a job that failed: its failed tasks are given out again with all their attempts, and what was

@@ -3,11 +3,12 @@
 use super::{
     JobStore,
     attempt::OTHER_SUSPECT,
+    creating::OF_KEY,
     delivering::{ANY_DUE, NEWEST},
     keys,
     outbox::DUE,
     query::statement_of,
-    reading::{EXPIRED, JOB, LIST, LIST_OF_STATUS, OPEN, TASKS_OF_JOB},
+    reading::{EXPIRED, JOB, LIST, LIST_OF_STATUS, LOAD, LOAD_OF_TASK, OPEN, TASKS_OF_JOB},
     webhooks,
 };
 
@@ -15,8 +16,25 @@ use super::{
 async fn each_query_goes_by_its_index() {
     let folder = tempfile::tempdir().unwrap();
     let store = JobStore::open(&format!("sqlite:{}", folder.path().join("jobs.db").display())).await.unwrap();
-    let cases: [(&str, &[&str]); 14] = [
+    let cases: [(&str, &[&str]); 17] = [
         (JOB, &["SEARCH jobs USING INDEX sqlite_autoindex_jobs_1 (id=?)"]),
+        (
+            LOAD,
+            &[
+                "SEARCH jobs USING INDEX sqlite_autoindex_jobs_1 (id=?)",
+                "SEARCH tasks USING INDEX tasks_by_job (job_id=?) LEFT-JOIN",
+            ],
+        ),
+        (
+            LOAD_OF_TASK,
+            &[
+                "SEARCH jobs USING INDEX sqlite_autoindex_jobs_1 (id=?)",
+                "SCALAR SUBQUERY 1",
+                "SEARCH tasks USING INDEX sqlite_autoindex_tasks_1 (id=?)",
+                "SEARCH tasks USING INDEX tasks_by_job (job_id=?) LEFT-JOIN",
+            ],
+        ),
+        (OF_KEY, &["SEARCH jobs USING INDEX jobs_by_idempotency (tenant=? AND idempotency_key=?)"]),
         (LIST, &["SEARCH jobs USING INDEX jobs_by_tenant (tenant=? AND (created_at,id)<(?,?))"]),
         (LIST_OF_STATUS, &["SEARCH jobs USING INDEX jobs_by_status (tenant=? AND status=? AND (created_at,id)<(?,?))"]),
         (TASKS_OF_JOB, &["SEARCH tasks USING INDEX tasks_by_job (job_id=?)"]),

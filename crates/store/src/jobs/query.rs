@@ -11,12 +11,40 @@ use crate::StoreError;
 
 /// A statement whose text is a constant. `$1` is its first argument.
 pub(super) fn statement(sql: &'static str) -> Query {
-    Query { sql: Cow::Borrowed(sql), arguments: Vec::new(), gives_rows: true }
+    Query { sql: Cow::Borrowed(sql), arguments: Vec::new(), is_kept: true, gives_rows: true }
 }
 
 /// A statement whose text was put together, of numbers and ids alone. It is not kept prepared.
 pub(super) fn statement_of(sql: String) -> Query {
-    Query { sql: Cow::Owned(sql), arguments: Vec::new(), gives_rows: true }
+    Query { sql: Cow::Owned(sql), arguments: Vec::new(), is_kept: false, gives_rows: true }
+}
+
+/// Several statements as one, for PostgreSQL: `first`, and if that changed a row, `rest`, each of which ends in a condition. It
+/// gives a row then. None sees what another of them writes, and none may write a row that another one writes.
+pub(super) fn in_one(first: Query, rest: Vec<Query>) -> Query {
+    // As a rule there are as many texts as ways to change a job.
+    let is_kept = first.is_kept && rest.iter().all(|query| query.is_kept);
+    let mut arguments = first.arguments;
+    let mut sql = format!("WITH first AS ({} RETURNING 1 AS done)", first.sql);
+    for (number, query) in rest.into_iter().enumerate() {
+        let condition = renumbered(&query.sql, arguments.len());
+        sql.push_str(&format!(", part_{number} AS ({condition} AND EXISTS (SELECT FROM first))"));
+        arguments.extend(query.arguments);
+    }
+    sql.push_str(" SELECT done FROM first");
+    Query { sql: Cow::Owned(sql), arguments, is_kept, gives_rows: true }
+}
+
+/// A statement whose arguments come behind so many others.
+fn renumbered(sql: &str, before: usize) -> String {
+    let mut parts = sql.split('$');
+    let mut renumbered = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let digits = part.find(|c: char| !c.is_ascii_digit()).unwrap_or(part.len());
+        let number: usize = part[..digits].parse().expect("a statement has a number behind each `$`");
+        renumbered.push_str(&format!("${}{}", number + before, &part[digits..]));
+    }
+    renumbered
 }
 
 /// A statement and its arguments.
@@ -24,6 +52,8 @@ pub(super) fn statement_of(sql: String) -> Query {
 pub(super) struct Query {
     pub(super) sql: Cow<'static, str>,
     pub(super) arguments: Vec<Value>,
+    /// Prepared once for each connection.
+    is_kept: bool,
     gives_rows: bool,
 }
 
@@ -83,8 +113,7 @@ impl Query {
 
     /// Runs it through sqlx, on PostgreSQL.
     pub(super) async fn through_sqlx(self, on: &mut AnyConnection) -> Result<Outcome, StoreError> {
-        let is_constant = matches!(self.sql, Cow::Borrowed(_));
-        let mut query = sqlx::query::<Any>(AssertSqlSafe(self.sql.into_owned())).persistent(is_constant);
+        let mut query = sqlx::query::<Any>(AssertSqlSafe(self.sql.into_owned())).persistent(self.is_kept);
         for argument in self.arguments {
             query = match argument {
                 Value::Integer(number) => query.bind(number),
@@ -129,6 +158,18 @@ impl SqlRow {
         let at = self.columns.iter().position(|name| name == column).ok_or("there is no such column")?;
         T::from_value(&self.values[at]).ok_or("it is of another type")
     }
+}
+
+/// The first columns of rows, so many, and the others.
+pub(super) fn split(rows: Vec<SqlRow>, at: usize) -> Vec<(SqlRow, SqlRow)> {
+    let columns = rows.first().map(|row| row.columns.split_at(at));
+    let (left, right): (Arc<[String]>, Arc<[String]>) =
+        columns.map(|(left, right)| (left.into(), right.into())).unwrap_or_default();
+    let halves = |mut row: SqlRow| {
+        let values = row.values.split_off(at);
+        (SqlRow { columns: left.clone(), ..row }, SqlRow { columns: right.clone(), values })
+    };
+    rows.into_iter().map(halves).collect()
 }
 
 /// What can be read out of a column.
@@ -220,5 +261,26 @@ impl From<Option<&str>> for Value {
 impl From<Option<String>> for Value {
     fn from(text: Option<String>) -> Self {
         Self::Text(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statements_in_one_keep_their_arguments_apart() {
+        let first = statement("UPDATE jobs SET version = $2 WHERE id = $1").bind("job").bind(7);
+        let second = statement("UPDATE tasks SET seen_at = $2, ended_at = $2 WHERE id = $1").bind("task").bind(8);
+        let third = statement("INSERT INTO outbox (message) SELECT $1 WHERE TRUE").bind("words with $1");
+        let one = in_one(first, vec![second, third]);
+        assert_eq!(
+            one.sql,
+            "WITH first AS (UPDATE jobs SET version = $2 WHERE id = $1 RETURNING 1 AS done), \
+             part_0 AS (UPDATE tasks SET seen_at = $4, ended_at = $4 WHERE id = $3 AND EXISTS (SELECT FROM first)), \
+             part_1 AS (INSERT INTO outbox (message) SELECT $5 WHERE TRUE AND EXISTS (SELECT FROM first)) \
+             SELECT done FROM first"
+        );
+        assert_eq!(one.arguments, ["job".into(), 7.into(), "task".into(), 8.into(), Value::from("words with $1")]);
     }
 }

@@ -3,15 +3,15 @@
 use std::time::SystemTime;
 
 use dalston_protocol::{
-    JobId,
+    JobId, TaskId,
     job::{JobStatus, TaskStatus},
 };
 
 use super::{
     JobRecord, JobStore, MAX_TASKS, TaskRecord,
     cursor::Cursor,
-    query::{Query, SqlRow, statement},
-    row::{self, Row, job_columns, task_columns, to_millis},
+    query::{Query, SqlRow, split, statement},
+    row::{self, JOB_COLUMNS, Row, job_columns, task_columns, to_millis},
 };
 use crate::StoreError;
 
@@ -63,6 +63,22 @@ pub(super) const JOB: &str = concat!("SELECT ", job_columns!(), " FROM jobs WHER
 /// By `tasks_by_job`.
 pub(super) const TASKS_OF_JOB: &str =
     concat!("SELECT ", task_columns!(), " FROM tasks WHERE job_id = $1 ORDER BY position LIMIT $2");
+/// A job beside each of its tasks, or beside nothing if it has none. By the primary key and `tasks_by_job`.
+macro_rules! load {
+    ($condition:literal) => {
+        concat!(
+            "SELECT * FROM (SELECT ",
+            job_columns!(),
+            " FROM jobs WHERE ",
+            $condition,
+            ") AS job LEFT JOIN (SELECT ",
+            task_columns!(),
+            ", position FROM tasks) AS task ON task.job_id = job.id ORDER BY position LIMIT $2",
+        )
+    };
+}
+pub(super) const LOAD: &str = load!("id = $1");
+pub(super) const LOAD_OF_TASK: &str = load!("id = (SELECT job_id FROM tasks WHERE id = $1)");
 /// By `jobs_by_tenant`.
 pub(super) const LIST: &str = concat!(
     "SELECT ",
@@ -106,14 +122,31 @@ impl JobStore {
         select.fetch_all(self.database.reader_of_new()).await?.iter().map(row::task).collect()
     }
 
-    /// A job and its tasks, as they were at its version or after: what is decided on it is applied at that version alone.
+    /// A job and its tasks at one moment: what is decided on it is applied at its version alone.
     ///
     /// # Errors
     /// As said.
     pub async fn load(&self, id: &JobId) -> Result<Option<(JobRecord, Vec<TaskRecord>)>, StoreError> {
-        // The job first: a task that changes in between leaves the version behind.
-        let Some(job) = self.any_job(id).await? else { return Ok(None) };
-        Ok(Some((job, self.tasks(id).await?)))
+        self.loaded(statement(LOAD).bind(id.as_str())).await
+    }
+
+    /// The job of a task, likewise.
+    pub(super) async fn load_of(&self, task: &TaskId) -> Result<Option<(JobRecord, Vec<TaskRecord>)>, StoreError> {
+        self.loaded(statement(LOAD_OF_TASK).bind(task.as_str())).await
+    }
+
+    async fn loaded(&self, select: Query) -> Result<Option<(JobRecord, Vec<TaskRecord>)>, StoreError> {
+        let rows = select.bind(MAX_TASKS).fetch_all(self.database.reader_of_new()).await?;
+        let rows = split(rows, JOB_COLUMNS);
+        let Some((first, _)) = rows.first() else { return Ok(None) };
+        let job = row::job(first)?;
+        let mut tasks = Vec::with_capacity(rows.len());
+        for (_, task) in &rows {
+            if Row(task).get::<Option<&str>>("id")?.is_some() {
+                tasks.push(row::task(task)?);
+            }
+        }
+        Ok(Some((job, tasks)))
     }
 
     /// A tenant's jobs, newest first. While jobs are added, following the cursor neither repeats nor skips one that was

@@ -24,6 +24,9 @@ macro_rules! job_columns {
     };
 }
 
+/// How many these are.
+pub(super) const JOB_COLUMNS: usize = 21;
+
 /// The columns of a task, as [`task`] reads them.
 macro_rules! task_columns {
     () => {
@@ -171,4 +174,14 @@ pub(super) fn to_millis(time: SystemTime) -> i64 {
 
 pub(super) fn from_millis(millis: i64) -> SystemTime {
     UNIX_EPOCH + Duration::from_millis(millis.try_into().unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_columns_of_a_job_are_as_many_as_is_said() {
+        assert_eq!(job_columns!().split(',').count(), JOB_COLUMNS);
+    }
 }

@@ -6,7 +6,7 @@ use dalston_protocol::{JobId, RequestId, TaskId, job::JobStatus};
 use dalston_store::testing::Postgres;
 use dalston_store::{
     Change, Created, Idempotency, JobRecord, JobStore, NewJob, NewTask, OutboxRow, Outgoing, Source, Started,
-    TaskFailure, TaskRecord, Work,
+    StoreError, TaskFailure, TaskRecord, Work,
 };
 use sqlx::{AnyConnection, Connection};
 use tempfile::TempDir;
@@ -100,8 +100,12 @@ impl Fixture {
 
     /// Applies changes to the job as it is now.
     pub async fn apply(&self, job: &JobId, changes: &[Change]) {
-        let version = self.record(job).await.version;
-        assert!(self.store.apply(job, version, changes).await.unwrap(), "nobody else changes this job");
+        assert!(self.try_apply(job, changes).await.unwrap(), "nobody else changes this job");
+    }
+
+    pub async fn try_apply(&self, job: &JobId, changes: &[Change]) -> Result<bool, StoreError> {
+        let (job, tasks) = self.store.load(job).await.unwrap().expect("the job is there");
+        self.store.apply(&job, &tasks, changes).await
     }
 
     pub async fn set(&self, job: &JobId, status: JobStatus) {

@@ -17,6 +17,8 @@ enum Act {
     Start(usize, bool),
     DispatchAgain,
     Commit(usize, u32),
+    /// As by the runner that has the task.
+    CommitBegun(usize),
     Fail {
         task: usize,
         attempt: u32,
@@ -36,6 +38,7 @@ fn act() -> impl Strategy<Value = Act> {
         4 => (task.clone(), any::<bool>()).prop_map(|(task, redelivered)| Act::Start(task, redelivered)),
         1 => Just(Act::DispatchAgain),
         3 => (task.clone(), attempt.clone()).prop_map(|(task, attempt)| Act::Commit(task, attempt)),
+        3 => task.clone().prop_map(Act::CommitBegun),
         2 => (task.clone(), attempt.clone(), any::<bool>())
             .prop_map(|(task, attempt, is_final)| Act::Fail { task, attempt, is_final }),
         1 => (task, attempt).prop_map(|(task, attempt)| Act::Progress(task, attempt)),
@@ -82,6 +85,15 @@ async fn perform(store: JobStore, job: JobId, tasks: [TaskId; 2], act: Act) -> S
                 return Said::Committed(tasks[task].clone());
             }
         }
+        Act::CommitBegun(task) => {
+            let (job, all) = store.load(&job).await.unwrap().unwrap();
+            let begun = all.iter().find(|found| found.id == tasks[task] && found.status == TaskStatus::Running);
+            if let Some(begun) = begun
+                && store.commit_begun(begun, &job, "out").await.unwrap()
+            {
+                return Said::Committed(begun.id.clone());
+            }
+        }
         Act::Fail { task, attempt, is_final } => {
             let failure = if is_final { for_good() } else { passing() };
             store.fail(&tasks[task], attempt, &failure).await.unwrap();
@@ -95,12 +107,14 @@ async fn perform(store: JobStore, job: JobId, tasks: [TaskId; 2], act: Act) -> S
         }
         Act::Plan => {
             let (record, tasks) = store.load(&job).await.unwrap().unwrap();
-            store.apply(&job, record.version, &plan(&record, &tasks)).await.unwrap();
+            store.apply(&record, &tasks, &plan(&record, &tasks)).await.unwrap();
         }
         Act::PlanLate(late) => {
-            let (record, _) = store.load(&job).await.unwrap().unwrap();
+            let (mut record, tasks) = store.load(&job).await.unwrap().unwrap();
+            // It stood so then, for all that the store can know.
+            (record.status, record.version) = (JobStatus::Cancelling, record.version - late);
             let change = [Change::Job { status: JobStatus::Cancelled, error: None }];
-            assert!(!store.apply(&job, record.version - late, &change).await.unwrap());
+            assert!(!store.apply(&record, &tasks, &change).await.unwrap());
         }
     }
     Said::Other

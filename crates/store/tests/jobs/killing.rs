@@ -31,7 +31,7 @@ async fn work_until_killed() {
         let task = new_task("prepare", &[]);
         let id = task.id.clone();
         let changes = [Change::Insert(task), ready(&id)];
-        assert!(store.apply(&job.id, job.version, &changes).await.unwrap());
+        assert!(store.apply(&job, &[], &changes).await.unwrap());
         assert!(matches!(store.start(&id, RUNNER, REDELIVERED).await.unwrap(), Started::Run(_)));
         assert!(store.commit(&id, 1, "out").await.unwrap());
         println!("done {} {id}", job.id);

@@ -3,10 +3,10 @@
 use std::time::{Duration, SystemTime};
 
 use dalston_protocol::{
-    TaskId,
+    JobId, TaskId,
     job::{JobError, JobStatus, TaskStatus},
 };
-use dalston_store::{Change, Outgoing, StoreError};
+use dalston_store::{Change, JobRecord, Outgoing, StoreError};
 
 use crate::{
     fixture::{Fixture, TENANT, new_task, ready},
@@ -18,6 +18,7 @@ of_both_databases!(
     apply_is_refused_at_an_old_version,
     whatever_happens_to_a_task_makes_a_decision_old,
     changes_happen_all_or_not_at_all,
+    a_job_of_many_channels_is_planned_and_ended_at_once,
     a_ready_task_is_published_with_its_trace,
     a_status_moves_only_where_it_may,
     a_terminal_job_leaves_no_task_open,
@@ -50,13 +51,14 @@ async fn apply_is_refused_at_an_old_version(fixture: Fixture) {
     let (store, other) = (&fixture.store, fixture.other_process().await);
     let insert = |node| [Change::Insert(new_task(node, &[]))];
     let (first, second) = (insert("a"), insert("b"));
-    let at_once = (store.apply(&job.id, job.version, &first), other.apply(&job.id, job.version, &second));
-    let (first, second) = tokio::join!(at_once.0, at_once.1);
+    let (first, second) = tokio::join!(store.apply(&job, &[], &first), other.apply(&job, &[], &second));
     assert!(first.unwrap() != second.unwrap(), "of two planners at the same version one decides");
-    assert!(!store.apply(&job.id, job.version, &insert("c")).await.unwrap());
-    assert!(!store.apply(&job.id, job.version + 2, &insert("c")).await.unwrap());
+    assert!(!store.apply(&job, &[], &insert("c")).await.unwrap());
+    let ahead = JobRecord { version: job.version + 2, ..job.clone() };
+    assert!(!store.apply(&ahead, &[], &insert("c")).await.unwrap());
     assert_eq!(store.tasks(&job.id).await.unwrap().len(), 1);
-    assert!(!store.apply(&dalston_protocol::JobId::generate(), 1, &[]).await.unwrap(), "there is no such job");
+    let gone = JobRecord { id: JobId::generate(), version: 1, ..job };
+    assert!(!store.apply(&gone, &[], &insert("c")).await.unwrap(), "there is no such job");
 }
 
 async fn whatever_happens_to_a_task_makes_a_decision_old(fixture: Fixture) {
@@ -79,10 +81,23 @@ async fn changes_happen_all_or_not_at_all(fixture: Fixture) {
     let task = new_task("prepare", &[]);
     let changes =
         [Change::Insert(task.clone()), ready(&task.id), Change::Job { status: JobStatus::Completed, error: None }];
-    let error = fixture.store.apply(&before.id, before.version, &changes).await.unwrap_err();
+    let error = fixture.store.apply(&before, &[], &changes).await.unwrap_err();
     assert!(matches!(error, StoreError::Transition { from: "pending", to: "completed", .. }), "{error}");
     assert_eq!(fixture.store.load(&before.id).await.unwrap(), Some((before, vec![])));
     assert_eq!(fixture.published().await, []);
+}
+
+async fn a_job_of_many_channels_is_planned_and_ended_at_once(fixture: Fixture) {
+    let nodes: Vec<_> = (0..40).map(|channel| format!("transcribe.{channel}")).collect();
+    let nodes: Vec<_> = nodes.iter().map(String::as_str).collect();
+    let (job, ids) = fixture.job_with(&nodes).await;
+    let tasks = fixture.store.tasks(&job).await.unwrap();
+    assert!(tasks.iter().map(|task| &task.id).eq(&ids) && tasks.iter().all(|task| task.status == TaskStatus::Ready));
+    assert_eq!(fixture.published().await.len(), 1 + ids.len());
+    fixture.start(&ids[7]).await;
+    fixture.set(&job, JobStatus::Failed).await;
+    let tasks = fixture.store.tasks(&job).await.unwrap();
+    assert!(tasks.iter().all(|task| task.status == TaskStatus::Cancelled && task.ended_at.is_some()));
 }
 
 async fn a_ready_task_is_published_with_its_trace(fixture: Fixture) {
@@ -108,9 +123,8 @@ async fn a_ready_task_is_published_with_its_trace(fixture: Fixture) {
 
 async fn a_status_moves_only_where_it_may(fixture: Fixture) {
     let (job, task) = fixture.job_with_task().await;
-    let version = fixture.record(&job).await.version;
     let refused = async |change: Change| {
-        let error = fixture.store.apply(&job, version, &[change]).await.unwrap_err();
+        let error = fixture.try_apply(&job, &[change]).await.unwrap_err();
         assert!(matches!(error, StoreError::Transition { .. }), "{error}");
     };
     refused(ready(&task)).await;
@@ -122,13 +136,12 @@ async fn a_status_moves_only_where_it_may(fixture: Fixture) {
         refused(Change::Job { status, error: None }).await;
     }
     fixture.set(&job, JobStatus::Failed).await;
-    let version = fixture.record(&job).await.version;
     for status in JobStatus::ALL {
         let change = [Change::Job { status: *status, error: None }];
-        assert!(fixture.store.apply(&job, version, &change).await.is_err(), "a failed job became {status}");
+        assert!(fixture.try_apply(&job, &change).await.is_err(), "a failed job became {status}");
     }
     let change = [Change::Insert(new_task("more", &[]))];
-    assert!(fixture.store.apply(&job, version, &change).await.is_err(), "a failed job got a task");
+    assert!(fixture.try_apply(&job, &change).await.is_err(), "a failed job got a task");
 }
 
 async fn a_terminal_job_leaves_no_task_open(fixture: Fixture) {
@@ -176,7 +189,7 @@ async fn tasks_of_other_jobs_are_out_of_reach(fixture: Fixture) {
     let job = fixture.job().await;
     for task in [task, TaskId::generate()] {
         let change = [Change::Task { task, status: TaskStatus::Cancelled, error: None }];
-        let error = fixture.store.apply(&job.id, job.version, &change).await.unwrap_err();
+        let error = fixture.store.apply(&job, &[], &change).await.unwrap_err();
         assert!(matches!(error, StoreError::NoSuchTask { .. }), "{error}");
     }
 }
@@ -193,8 +206,7 @@ async fn what_waits_is_given_to_another_engine_and_what_runs_is_not(fixture: Fix
     let published = fixture.published().await;
     let [Outgoing::Task { task, queue, .. }] = &published[..] else { panic!("{published:?}") };
     assert_eq!((task, queue.as_str()), (&tasks[0], "engine.other"), "what is not ready is not given out");
-    let version = fixture.record(&job).await.version;
-    assert!(fixture.store.apply(&job, version, &[assign(&tasks[1])]).await.is_err());
+    assert!(fixture.try_apply(&job, &[assign(&tasks[1])]).await.is_err());
     assert_eq!(fixture.start(&tasks[0]).await.task.engine_id, "other");
     assert_eq!(fixture.task(&job, &later_id).await.engine_id, "other");
 }

@@ -9,7 +9,7 @@ use dalston_protocol::{
     TaskId,
     job::{JobStatus, TaskStatus},
 };
-use dalston_store::{Change, Outgoing, PutOff, Standing, Started, TaskFailure, jobs::MAX_CRASHES};
+use dalston_store::{Change, Outgoing, PutOff, Standing, Started, TaskFailure, Work, jobs::MAX_CRASHES};
 use futures_util::future::join_all;
 
 use crate::{
@@ -26,6 +26,7 @@ of_both_databases!(
     zombie_commit_is_refused,
     zombie_failure_is_refused,
     of_commits_at_once_one_counts,
+    what_was_begun_is_committed_whatever_else_happened_to_the_job,
     of_runners_at_once_the_last_has_the_task,
     crashes_are_counted_apart_from_failures,
     poison_fails_the_task,
@@ -56,6 +57,23 @@ async fn a_runner_is_given_all_it_needs(fixture: Fixture) {
     let work = fixture.start(&id).await;
     assert_eq!(work.dependencies, [fixture.task(&job, &tasks[0]).await]);
     assert_eq!(work.dependencies[0].output.as_deref(), Some("jobs/1/prepare/1/output.json"));
+}
+
+async fn what_was_begun_is_committed_whatever_else_happened_to_the_job(fixture: Fixture) {
+    let (job, tasks) = fixture.job_with(&["alone", "beside", "lost"]).await;
+    let commit = async |work: &Work| fixture.store.commit_begun(&work.task, &work.job, "out").await.unwrap();
+    let alone = fixture.start(&tasks[0]).await;
+    assert!(commit(&alone).await && !commit(&alone).await, "once");
+    let kept = fixture.task(&job, &tasks[0]).await;
+    assert_eq!((kept.status, kept.output.as_deref(), kept.progress), (TaskStatus::Completed, Some("out"), 1.0));
+
+    let (beside, lost) = (fixture.start(&tasks[1]).await, fixture.start(&tasks[2]).await);
+    assert!(commit(&beside).await, "another task began since");
+    let heir = fixture.restart(&tasks[2]).await;
+    assert!(!commit(&lost).await, "another has it");
+    fixture.store.cancel(TENANT, &job).await.unwrap();
+    assert!(commit(&heir).await, "it was done before anybody could stop it");
+    assert_eq!(fixture.status(&job).await, JobStatus::Cancelling, "that is for whoever looks at the job");
 }
 
 async fn a_task_starts_only_when_it_is_ready(fixture: Fixture) {

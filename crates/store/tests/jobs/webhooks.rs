@@ -6,7 +6,7 @@ use dalston_protocol::{
     JobId, WebhookEvent, WebhookId, WebhookMessage,
     job::{JobError, JobStatus},
 };
-use dalston_store::{Change, Delivery, MAX_WEBHOOKS, NewWebhook, Settled, SigningSecret};
+use dalston_store::{Change, Delivery, JobRecord, MAX_WEBHOOKS, NewWebhook, Settled, SigningSecret};
 
 use crate::{
     fixture::{Fixture, TENANT},
@@ -99,10 +99,11 @@ async fn nothing_is_told_before_the_job_has_ended_nor_of_a_change_that_was_not_m
     fixture.start(&task).await;
     assert!(fixture.due().await.is_empty());
     let completed = Change::Job { status: JobStatus::Completed, error: None };
-    let version = fixture.record(&job).await.version;
-    assert!(!fixture.store.apply(&job, version - 1, std::slice::from_ref(&completed)).await.unwrap());
+    let (record, tasks) = fixture.store.load(&job).await.unwrap().unwrap();
+    let late = JobRecord { version: record.version - 1, ..record };
+    assert!(!fixture.store.apply(&late, &tasks, std::slice::from_ref(&completed)).await.unwrap());
     let wrong = [completed.clone(), Change::Job { status: JobStatus::Running, error: None }];
-    fixture.store.apply(&job, version, &wrong).await.unwrap_err();
+    fixture.try_apply(&job, &wrong).await.unwrap_err();
     assert!(fixture.due().await.is_empty() && !news.has_changed().unwrap());
     // The result in the same moment.
     fixture.apply(&job, &[Change::Result { key: "jobs/x".into() }, completed]).await;
