@@ -29,7 +29,7 @@ use dalston_protocol::{
 };
 use dalston_redis::Redis;
 use dalston_store::{
-    Artifacts, JobStore, job_folder, job_topic,
+    Artifacts, JobStore, job_end_topic, job_folder,
     jobs::{NewJob, Source},
 };
 use dalston_telemetry::{Metrics, Tracers};
@@ -38,8 +38,8 @@ use tokio_util::sync::CancellationToken;
 
 /// Jobs that are under way at once.
 const AT_ONCE: usize = 256;
-/// Shortest time between two looks at a job that changes, as a client of the gateway with `wait=true` has it.
-const PAUSE: Duration = Duration::from_millis(100);
+/// Longest time between two looks at a job, as the gateway has it for a client with `wait=true`.
+const LOOK: Duration = Duration::from_secs(2);
 const TENANT: &str = "bench";
 /// Most that wait in the broker.
 const MESSAGES: usize = 100_000;
@@ -128,7 +128,7 @@ impl Stand {
         let (id, began) = (JobId::generate(), Instant::now());
         let key = format!("{}/source", job_folder(&id));
         let stored = self.artifacts.put(&key, &b"nothing"[..]).await?;
-        let mut ended = self.broker.subscribe(&job_topic(&id)).await?;
+        let mut ended = self.broker.subscribe(&job_end_topic(&id)).await?;
         let job = NewJob {
             id: id.clone(),
             tenant: TENANT.into(),
@@ -148,9 +148,7 @@ impl Stand {
                 return Ok(accepted);
             }
             // A wake-up may be lost; then the next look finds it.
-            if tokio::time::timeout(Duration::from_secs(1), ended.next()).await.is_ok() {
-                tokio::time::sleep(PAUSE).await;
-            }
+            let _ = tokio::time::timeout(LOOK, ended.next()).await;
         }
     }
 }

@@ -11,7 +11,7 @@ use dalston_protocol::{
 };
 use dalston_store::{
     artifacts::{TaskOutputFile, job_folder, node_folder},
-    jobs::{Change, JOB_QUEUE, JobRecord, TaskRecord, engine_queue, job_topic},
+    jobs::{Change, JOB_QUEUE, JobRecord, TaskRecord, engine_queue, job_end_topic, job_topic},
 };
 use dalston_telemetry::{Component, MessagingOperation, Span, StepKind, TraceContext, key, names::span};
 use serde::de::DeserializeOwned;
@@ -260,6 +260,7 @@ impl Orchestrator {
     }
 
     async fn ended(&self, job: &JobRecord, status: JobStatus) -> Result<(), OrchestratorError> {
+        self.broker.notify(&job_end_topic(&job.id)).await?;
         let took = SystemTime::now().duration_since(job.created_at).unwrap_or_default();
         self.metrics.jobs.job_ended(status.as_str(), took);
         let seconds = took.as_secs_f64();

@@ -53,7 +53,7 @@ pub use change::Change;
 pub use delivering::{Delivery, Settled, Told};
 pub use heartbeat::Standing;
 pub use keys::{KeyHash, KeyRecord, KeyStore, MAX_KEYS, NewKeyRecord};
-pub use outbox::{JOB_QUEUE, OutboxRow, Outgoing, engine_queue, job_topic};
+pub use outbox::{JOB_QUEUE, OutboxRow, Outgoing, engine_queue, job_end_topic, job_topic};
 pub use owning::Deleted;
 pub use putting_off::PutOff;
 pub use reading::{DeadPage, DeadTask, JobPage, ListQuery, MAX_PAGE};

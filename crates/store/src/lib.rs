@@ -77,7 +77,7 @@ pub use jobs::{
     AnnouncedEngine, Change, Created, DeadPage, DeadTask, Deleted, Delivery, Idempotency, JOB_QUEUE, JobPage,
     JobRecord, JobStore, KeyHash, KeyRecord, KeyStore, ListQuery, MAX_KEYS, MAX_WEBHOOKS, NewJob, NewKeyRecord,
     NewTask, NewWebhook, OutboxRow, Outgoing, PutOff, Settled, SigningSecret, Source, Standing, Started, TaskFailure,
-    TaskRecord, Told, WebhookRecord, Work, engine_queue, job_topic,
+    TaskRecord, Told, WebhookRecord, Work, engine_queue, job_end_topic, job_topic,
 };
 pub use location::Location;
 pub use recording::Recording;

@@ -245,7 +245,7 @@ async fn accept(app: &App, batch: &Batch, caller: &Caller, new: NewUpload) -> Re
 
 /// Waits for the job's end, or for the gateway's.
 async fn ended(app: &App, batch: &Batch, job: &JobRecord, deadline: Instant) -> Result<JobRecord, Failure> {
-    let follower = Follower::new(batch, &job.id).await?;
+    let follower = Follower::of_end(batch, &job.id).await?;
     tokio::select! {
         ended = follower.ended(batch, &job.tenant, &job.id, deadline) => ended,
         () = app.draining.cancelled() => Ok(job.clone()),

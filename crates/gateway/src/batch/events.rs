@@ -38,7 +38,7 @@ pub(crate) async fn events(
     if job.status.is_terminal() && header_text(&headers, "last-event-id") == Some(LAST) {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    let follower = Follower::new(batch, &id).await?;
+    let follower = Follower::of_changes(batch, &id).await?;
     let until = Instant::now() + batch.settings.max_events;
     let telling = Telling { app: app.clone(), tenant, id, request_id, follower, told: None, until, is_over: false };
     let headers = [

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use dalston_broker::{Broker, Subscription};
 use dalston_protocol::{ApiError, ErrorCode, JobId};
-use dalston_store::{JobRecord, job_topic};
+use dalston_store::{JobRecord, job_end_topic, job_topic};
 use tokio::{
     sync::OwnedSemaphorePermit,
     time::{Instant, sleep, timeout_at},
@@ -18,10 +18,12 @@ const LOOK: Duration = Duration::from_secs(2);
 /// Shortest time between two looks, however often a job changes.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Tells whoever follows a job to look. Lossy: they look by themselves too.
+/// Tells whoever follows a job, and whoever waits for its end, to look. Lossy: they look by themselves too.
 pub(super) async fn announce(broker: &dyn Broker, id: &JobId) {
-    if let Err(error) = broker.notify(&job_topic(id)).await {
-        tracing::debug!(%error, "nobody was woken");
+    for topic in [job_topic(id), job_end_topic(id)] {
+        if let Err(error) = broker.notify(&topic).await {
+            tracing::debug!(%error, "nobody was woken");
+        }
     }
 }
 
@@ -29,22 +31,37 @@ pub(super) async fn announce(broker: &dyn Broker, id: &JobId) {
 #[derive(Debug)]
 pub(super) struct Follower {
     woken: Option<Subscription>,
+    /// How long it is left alone after a wake-up.
+    pause: Duration,
     _place: OwnedSemaphorePermit,
 }
 
 impl Follower {
-    /// Subscribes first, so that nothing that happens after the first look is missed.
+    /// Of all that happens to the job.
     ///
     /// # Errors
     /// As many follow as may.
-    pub(super) async fn new(batch: &Batch, id: &JobId) -> Result<Self, Failure> {
+    pub(super) async fn of_changes(batch: &Batch, id: &JobId) -> Result<Self, Failure> {
+        Self::of(batch, &job_topic(id), PAUSE).await
+    }
+
+    /// Of its end.
+    ///
+    /// # Errors
+    /// As said.
+    pub(super) async fn of_end(batch: &Batch, id: &JobId) -> Result<Self, Failure> {
+        Self::of(batch, &job_end_topic(id), Duration::ZERO).await
+    }
+
+    /// Subscribes first, so that nothing that happens after the first look is missed.
+    async fn of(batch: &Batch, topic: &str, pause: Duration) -> Result<Self, Failure> {
         let place = batch.followers.clone().try_acquire_owned().map_err(|_| {
             let message = "as many requests wait for jobs as may; ask for the job's status instead";
             Failure(ApiError::new(ErrorCode::NoCapacity, message).retry_after(5.0))
         })?;
         // Without a broker, following is looking.
-        let woken = batch.broker.subscribe(&job_topic(id)).await.ok();
-        Ok(Self { woken, _place: place })
+        let woken = batch.broker.subscribe(topic).await.ok();
+        Ok(Self { woken, pause, _place: place })
     }
 
     /// Waits for the next reason to look.
@@ -52,7 +69,7 @@ impl Follower {
         let Some(woken) = &mut self.woken else { return sleep(LOOK).await };
         tokio::select! {
             woken = woken.next() => match woken {
-                Some(()) => sleep(PAUSE).await,
+                Some(()) => sleep(self.pause).await,
                 None => {
                     self.woken = None;
                     sleep(LOOK).await;
@@ -62,7 +79,7 @@ impl Follower {
         }
     }
 
-    /// Waits for the job's end, at most until `deadline`. Gives it as it then is.
+    /// Waits for the job's end as a follower [of it](Self::of_end), at most until `deadline`. Gives it as it then is.
     ///
     /// # Errors
     /// The store does not answer, or the job was deleted meanwhile.

@@ -31,6 +31,11 @@ pub fn job_topic(job: &JobId) -> String {
     format!("job.{job}")
 }
 
+/// The topic that is notified when it has ended, for those who want to know nothing else.
+pub fn job_end_topic(job: &JobId) -> String {
+    format!("job.{job}.end")
+}
+
 /// What is to be published.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
