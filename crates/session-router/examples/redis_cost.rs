@@ -24,8 +24,6 @@ const SLOTS: usize = 50;
 const ROUNDS: usize = 2_000;
 /// Sessions that want a slot at the same moment.
 const AT_ONCE: usize = 64;
-/// With more workers so many reservations in a row would take longer than an answer may.
-const MOST_FOR_MANY: usize = 100;
 /// As many as a keeper renews at once.
 const RENEWED: usize = 256;
 
@@ -64,9 +62,6 @@ async fn main() {
         let row = Row { name: "renew, leases:", ..row };
         println!("{:15} {:8}", "  (in a call)", held.len());
         row.print(ROUNDS / 10, async || registry.renew(&held).await.unwrap()).await;
-        if workers > MOST_FOR_MANY {
-            continue;
-        }
         let (alone, with_release) = many_at_once(&registry, (workers * SLOTS / 4).min(ROUNDS)).await;
         println!("{:15} {workers:8} {alone:12.0} a second, {with_release:.0} with the release", "reserve");
     }

@@ -18,8 +18,15 @@ use crate::{
 
 const UNIT: Duration = Duration::from_secs(60);
 const WORKERS: usize = 4;
+/// The models of the kinds of workers. A worker's kind is its number, modulo how many there are.
+const MODELS: [&str; 2] = ["echo-en", "stein-en"];
 pub(super) const TIMES: RegistryTimes = RegistryTimes { worker_ttl: half_past(30), forget_after: half_past(90) };
 const LONGEST_LEASE: u32 = 40;
+
+/// Whether the worker is of the kind that is asked for, if one is.
+fn fits(worker: usize, kind: Option<usize>) -> bool {
+    kind.is_none_or(|kind| worker % MODELS.len() == kind)
+}
 
 const fn half_past(units: u32) -> Duration {
     Duration::from_secs(UNIT.as_secs() * units as u64 + UNIT.as_secs() / 2)
@@ -47,7 +54,9 @@ pub(super) enum Event {
         worker: usize,
         units: u32,
     },
+    /// `kind` for the model of one kind of workers.
     Reserve {
+        kind: Option<usize>,
         exclude: Vec<usize>,
         units: u32,
     },
@@ -69,13 +78,14 @@ pub(super) fn events() -> impl Strategy<Value = Vec<Event>> {
     let worker = || 0..WORKERS;
     let holds = prop::option::weighted(0.3, 0..3usize);
     let register = (worker(), 0..5usize, holds);
+    let reserve = (prop::option::weighted(0.3, 0..MODELS.len()), vec(worker(), 0..3), 0..LONGEST_LEASE);
     let event = prop_oneof![
         3 => register.prop_map(|(worker, capacity, holds)| Event::Register { worker, capacity, holds }),
         6 => worker().prop_map(|worker| Event::Heartbeat { worker }),
         1 => worker().prop_map(|worker| Event::Deregister { worker }),
         1 => worker().prop_map(|worker| Event::Drain { worker }),
         1 => (worker(), 0..30u32).prop_map(|(worker, units)| Event::Suspect { worker, units }),
-        12 => (vec(worker(), 0..3), 0..LONGEST_LEASE).prop_map(|(exclude, units)| Event::Reserve { exclude, units }),
+        12 => reserve.prop_map(|(kind, exclude, units)| Event::Reserve { kind, exclude, units }),
         4 => (1..4usize, 0..4usize).prop_map(|(modulo, remainder)| Event::Renew { modulo, remainder }),
         4 => any::<usize>().prop_map(|lease| Event::Release { lease }),
         6 => (1..=12u32).prop_map(|units| Event::Pass { units }),
@@ -89,6 +99,8 @@ struct Worker {
     id: WorkerId,
     /// `None` before it registers and after it left or was forgotten.
     known: Option<Known>,
+    /// When it was chosen last since then, counted in reservations.
+    turn: usize,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -97,6 +109,12 @@ struct Known {
     seen: Duration,
     draining: bool,
     suspect_until: Option<Duration>,
+}
+
+impl Worker {
+    fn leave(&mut self) {
+        (self.known, self.turn) = (None, 0);
+    }
 }
 
 impl Known {
@@ -128,7 +146,7 @@ struct Model {
 
 /// Plays a history to an empty registry with [`TIMES`], and sees that it says and does what the model does.
 pub(super) async fn play(Subject { registry, pass, .. }: Subject, events: Vec<Event>) {
-    let workers = (0..WORKERS).map(|_| Worker { id: WorkerId::generate(), known: None }).collect();
+    let workers = (0..WORKERS).map(|_| Worker { id: WorkerId::generate(), known: None, turn: 0 }).collect();
     let mut model = Model { registry, pass, now: Duration::ZERO, workers, leases: Vec::new() };
     for event in events {
         model.step(event).await;
@@ -169,7 +187,7 @@ impl Model {
             }
             Event::Deregister { worker } => {
                 self.registry.deregister(&self.workers[worker].id).await.expect(there);
-                self.workers[worker].known = None;
+                self.workers[worker].leave();
                 self.end_leases(|held| held.worker == worker);
             }
             Event::Drain { worker } => {
@@ -182,7 +200,7 @@ impl Model {
                 let known = self.workers[worker].known.iter_mut();
                 known.for_each(|known| known.suspect_until = known.suspect_until.max(until));
             }
-            Event::Reserve { exclude, units } => self.reserve(&exclude, half_past(units)).await,
+            Event::Reserve { kind, exclude, units } => self.reserve(kind, &exclude, half_past(units)).await,
             Event::Renew { modulo, remainder } => self.renew(modulo, remainder % modulo).await,
             Event::Release { lease } if !self.leases.is_empty() => {
                 let index = lease % self.leases.len();
@@ -196,7 +214,8 @@ impl Model {
 
     async fn register(&mut self, number: usize, capacity: usize, holds: Option<usize>) {
         let worker_id = self.workers[number].id.clone();
-        let record = WorkerRecord { worker_id, ..worker(capacity, vec![engine("echo", "echo-en", &["en"])]) };
+        let engines = vec![engine("any", MODELS[number % MODELS.len()], &["en"])];
+        let record = WorkerRecord { worker_id, ..worker(capacity, engines) };
         let (now, mut held) = (self.now, Vec::new());
         let until = now + TIMES.held_ttl();
         for (at, its) in self.leases.iter_mut().enumerate().filter(|(_, its)| its.worker == number) {
@@ -209,36 +228,68 @@ impl Model {
         self.workers[number].known = Some(Known { capacity, seen: now, draining: false, suspect_until: None });
     }
 
-    /// The share of its slots in use, if it may be chosen.
-    fn open_share(&self, number: usize, exclude: &[usize]) -> Option<f64> {
+    /// The share of its slots in use and its turn, if it may be chosen: the least of them is.
+    fn rank(&self, number: usize, kind: Option<usize>, exclude: &[usize]) -> Option<(f64, usize)> {
         let known = self.workers[number].known.filter(|known| known.health(self.now) == Health::Ready)?;
         let used = self.used(number);
-        (used < known.capacity && !exclude.contains(&number)).then(|| used as f64 / known.capacity as f64)
+        let is_open = used < known.capacity && !exclude.contains(&number) && fits(number, kind);
+        is_open.then(|| (used as f64 / known.capacity as f64, self.workers[number].turn))
     }
 
-    async fn reserve(&mut self, exclude: &[usize], ttl: Duration) {
+    async fn reserve(&mut self, kind: Option<usize>, exclude: &[usize], ttl: Duration) {
         let request = ReserveRequest {
             lease: LeaseId::generate(),
-            wanted: Wanted { language: "en".into(), model: None },
+            wanted: Wanted { language: "en".into(), model: kind.map(|kind| MODELS[kind].to_owned()) },
             ttl,
             exclude: exclude.iter().map(|&number| self.workers[number].id.clone()).collect(),
         };
-        let shares: Vec<Option<f64>> = (0..WORKERS).map(|number| self.open_share(number, exclude)).collect();
-        let open: Vec<f64> = shares.iter().flatten().copied().collect();
+        let ranks: Vec<Option<(f64, usize)>> = (0..WORKERS).map(|number| self.rank(number, kind, exclude)).collect();
+        let open: Vec<(f64, usize)> = ranks.iter().flatten().copied().collect();
         match self.registry.reserve(&request).await {
             Ok(reservation) => {
                 let by_id = |worker: &Worker| worker.id == reservation.worker_id;
                 let worker = self.workers.iter().position(by_id).expect("only known workers are chosen");
-                let smallest = open.iter().copied().reduce(f64::min);
-                assert_eq!(shares[worker], smallest, "not the least loaded of {shares:?}");
+                let least = open.iter().copied().reduce(|one, other| if other < one { other } else { one });
+                assert_eq!(ranks[worker], least, "not the least loaded, chosen longest ago, of {ranks:?}");
                 assert_eq!(reservation.candidates, open.len());
                 let lease = Lease { id: request.lease, worker_id: reservation.worker_id, ttl };
                 self.leases.push(Held { lease, worker, until: Some(self.now + ttl) });
+                // As many as there were reservations.
+                self.workers[worker].turn = self.leases.len();
             }
-            Err(ReserveError::NoCapacity { .. } | ReserveError::Draining) => {
+            Err(error) => {
                 assert!(open.is_empty(), "there was room: {open:?}");
+                self.check_refusal(&error, kind);
             }
-            Err(error) => panic!("all workers have what is wanted: {error}"),
+        }
+    }
+
+    /// That it says why there is no room, and for how long.
+    fn check_refusal(&self, error: &ReserveError, kind: Option<usize>) {
+        let known = |number: &usize| self.workers[*number].known;
+        let present: Vec<usize> = (0..WORKERS).filter(|number| known(number).is_some()).collect();
+        let fitting: Vec<Known> = present.iter().filter(|number| fits(**number, kind)).filter_map(known).collect();
+        let until = |known: &Known| match known.health(self.now) {
+            Health::Ready => Some(RegistryTimes::BUSY_RETRY),
+            Health::Suspect => Some(known.suspect_until?.saturating_sub(self.now).max(RegistryTimes::MIN_RETRY)),
+            Health::Lost => Some(TIMES.retry_lost()),
+            Health::Draining => None,
+        };
+        let soonest = match present[..] {
+            [] => Some(TIMES.retry_lost()),
+            _ => fitting.iter().filter_map(until).min(),
+        };
+        match error {
+            ReserveError::NoSuchModel { .. } => assert!(fitting.is_empty() && !present.is_empty()),
+            ReserveError::Draining => assert!(!fitting.is_empty() && soonest.is_none()),
+            ReserveError::NoCapacity { retry_after } => {
+                let soonest = soonest.expect("somebody may have room again");
+                assert!(
+                    (soonest.saturating_sub(UNIT / 2)..=soonest).contains(retry_after),
+                    "{error:?} and {soonest:?}"
+                );
+            }
+            error => panic!("all workers have the language: {error}"),
         }
     }
 
@@ -260,9 +311,11 @@ impl Model {
         self.now += time;
         let now = self.now;
         for number in 0..WORKERS {
-            let known = &mut self.workers[number].known;
-            *known = known.filter(|known| known.seen + TIMES.forget_after > now);
-            let is_gone = known.is_none();
+            let worker = &mut self.workers[number];
+            let is_gone = worker.known.is_none_or(|known| known.seen + TIMES.forget_after <= now);
+            if is_gone {
+                worker.leave();
+            }
             self.end_leases(|held| held.worker == number && (is_gone || held.until.is_some_and(|until| until <= now)));
         }
     }
@@ -271,7 +324,7 @@ impl Model {
     async fn check(&self) {
         let mut stated = self.registry.workers().await.expect("the registry answers");
         for number in 0..WORKERS {
-            let Worker { id, known } = &self.workers[number];
+            let Worker { id, known, .. } = &self.workers[number];
             let at = stated.iter().position(|status| status.worker_id == *id);
             let stated =
                 at.map(|at| stated.swap_remove(at)).map(|status| (status.health, status.capacity, status.used));

@@ -1,2 +1,5 @@
 -- ARGV: worker.
-if call('ZSCORE', seen, ARGV[3]) then call('SADD', draining, ARGV[3]) end
+if call('ZSCORE', seen, ARGV[3]) then
+    call('SADD', draining, ARGV[3])
+    place(ARGV[3])
+end

@@ -4,10 +4,16 @@
 -- Columns: one hash, set or sorted set per property of a worker, so that all keys are known beforehand and share a slot.
 -- A lease stands in `leases` (whose it is), `expiry` (when it ends) and `slots` (`worker/lease`, all of one score): the slots in
 -- use of a worker are a range of `slots`, and there is no counter to drift.
+--
+-- Who is next stands in `order`, each known worker once and all of one score, as
+--   kind/share of its slots in use/turn at which it was chosen last/worker
+-- so that the first of a kind's range is its best. Instead of a share: `full`, or `out` for one that is draining or suspect.
+-- Silence is not in it: it comes by time alone. `places` has the same by worker. Both only repeat what other columns say:
+-- whatever changes one of those calls `place`.
 
 local clock, seen, capacity, address, kind, kinds = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local draining, suspects, chosen, homes = KEYS[7], KEYS[8], KEYS[9], KEYS[10]
-local slots, expiry, leases = KEYS[11], KEYS[12], KEYS[13]
+local slots, expiry, leases, order, places = KEYS[11], KEYS[12], KEYS[13], KEYS[14], KEYS[15]
 local worker_ttl, forget_after = tonumber(ARGV[1]), tonumber(ARGV[2])
 local call = redis.call
 
@@ -43,20 +49,42 @@ local function generation()
     return call('INFO', 'server'):match('run_id:(%w+)') .. '-' .. call('HGET', clock, 'born')
 end
 
-local function column(key)
-    local flat, map = call('HGETALL', key), {}
-    for i = 1, #flat, 2 do map[flat[i]] = flat[i + 1] end
-    return map
-end
-
 local function used(worker)
     return call('ZLEXCOUNT', slots, '[' .. worker .. '/', '(' .. worker .. '0')
+end
+
+-- A share as text that sorts as the number does: equal ones equal, others apart, up to 2^26 slots a worker. Up to there two
+-- shares are 2^-52 apart or more, which doubles below 1 and their 17 decimals tell. Beyond, two may tie: the turn decides.
+local function share(in_use, room)
+    return string.format('%.17f', in_use / room)
+end
+
+-- Puts a worker where it belongs, or nowhere when it is not known.
+local function place(worker)
+    local before, after, its_kind = call('HGET', places, worker), false, call('HGET', kind, worker)
+    if its_kind then
+        local state = 'out'
+        if call('SISMEMBER', draining, worker) == 0 and not call('ZSCORE', suspects, worker) then
+            local in_use, room = used(worker), tonumber(call('HGET', capacity, worker))
+            state = in_use < room and share(in_use, room) or 'full'
+        end
+        after = string.format('%s/%s/%016d/%s', its_kind, state, call('HGET', chosen, worker) or 0, worker)
+    end
+    if after == before then return end
+    if before then call('ZREM', order, before) end
+    if after then
+        call('ZADD', order, 0, after)
+        call('HSET', places, worker, after)
+    else
+        call('HDEL', places, worker)
+    end
 end
 
 local function hold(lease, worker, ttl)
     call('HSET', leases, lease, worker)
     call('ZADD', slots, 0, worker .. '/' .. lease)
     call('ZADD', expiry, now + ttl, lease)
+    place(worker)
 end
 
 local function drop(lease)
@@ -65,6 +93,7 @@ local function drop(lease)
     call('ZREM', slots, worker .. '/' .. lease)
     call('ZREM', expiry, lease)
     call('HDEL', leases, lease)
+    place(worker)
 end
 
 local function drop_all(worker)
@@ -78,6 +107,7 @@ local function forget(worker)
     for _, key in ipairs({capacity, address, kind, chosen, homes}) do call('HDEL', key, worker) end
     for _, key in ipairs({seen, suspects}) do call('ZREM', key, worker) end
     call('SREM', draining, worker)
+    place(worker)
     for _, other in ipairs(call('HVALS', kind)) do
         if other == its_kind then return end
     end

@@ -9,6 +9,7 @@ call('HSET', homes, worker, generation())
 call('ZADD', seen, now, worker)
 call('SREM', draining, worker)
 call('ZREM', suspects, worker)
+place(worker)
 for i = 8, #ARGV do
     if call('HEXISTS', leases, ARGV[i]) == 0 then hold(ARGV[i], worker, held_ttl) end
 end

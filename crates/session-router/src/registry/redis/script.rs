@@ -6,9 +6,9 @@ use super::millis;
 use crate::RegistryTimes;
 
 /// In the order in which `registry.lua` names them.
-const COLUMNS: [&str; 13] = [
+const COLUMNS: [&str; 15] = [
     "clock", "seen", "capacity", "address", "kind", "kinds", "draining", "suspects", "chosen", "homes", "slots",
-    "expiry", "leases",
+    "expiry", "leases", "order", "places",
 ];
 
 #[derive(Debug)]
@@ -67,7 +67,7 @@ impl Scripts {
 
     calls! { restore heartbeat deregister drain suspect reserve renew release workers beat }
 
-    fn with_keys<'a>(&'a self, script: &'a Script) -> ScriptCall<'a> {
+    pub(super) fn with_keys<'a>(&'a self, script: &'a Script) -> ScriptCall<'a> {
         let call = self.keys.iter().fold(script.call(), |call, key| call.key(key));
         self.times.iter().fold(call, |call, time| call.arg(*time))
     }

@@ -1,5 +1,7 @@
 //! The registry on a real redis-server.
 
+mod order;
+
 use std::sync::{Arc, Weak};
 
 use dalston_redis::{
@@ -8,6 +10,7 @@ use dalston_redis::{
 };
 use dalston_telemetry::Tracers;
 
+use self::order::Ordered;
 use super::*;
 use crate::{
     conformance::{engine, registry::Subject, worker},
@@ -51,7 +54,7 @@ fn subject_with(server: Arc<RedisServer>, times: RegistryTimes) -> Subject {
         let _held = &server;
         pass(redis.clone(), key.clone(), time).boxed()
     });
-    Subject { registry, times, pass }
+    Subject { registry: Arc::new(Ordered(registry)), times, pass }
 }
 
 crate::registry_conformance!(tokio::test, subject);
@@ -106,7 +109,10 @@ async fn a_cluster_runs_every_script() {
     registry.deregister(&id).await.expect("it forgets");
     assert_eq!(registry.workers().await, Ok(Vec::new()));
     registry.ask::<()>(registry.scripts.beat()).await.expect("it beats");
-    assert_eq!(server.ask(&["EXISTS", "{test:workers}:leases", "{test:workers}:kinds", "{test:workers}:slots"]), "0");
+    let left = ["leases", "kinds", "slots", "order", "places"].map(|column| format!("{{test:workers}}:{column}"));
+    for key in left {
+        assert_eq!(server.ask(&["EXISTS", &key]), "0", "{key}");
+    }
 }
 
 /// An hour forwards and an hour back, as an operator's hand or a replica's clock does it.
