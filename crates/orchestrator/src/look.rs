@@ -169,7 +169,7 @@ impl Orchestrator {
         }
         drop(scheduled);
         if applied {
-            self.broker.notify(&job_topic(&job.id)).await?;
+            self.wake(&job_topic(&job.id)).await;
             if let Some(status) = ended {
                 handle.around(self.ended(job, status)).await?;
             }
@@ -240,7 +240,7 @@ impl Orchestrator {
         }
         drop(mark);
         if applied {
-            self.broker.notify(&job_topic(&job.id)).await?;
+            self.wake(&job_topic(&job.id)).await;
             handle.around(self.ended(job, JobStatus::Completed)).await?;
         }
         Ok(applied)
@@ -253,14 +253,21 @@ impl Orchestrator {
             return Ok(());
         }
         if self.store.apply(job, tasks, &[Change::Expires(expires)]).await? {
-            self.broker.notify(&job_topic(&job.id)).await?;
+            self.wake(&job_topic(&job.id)).await;
             self.ended(job, job.status).await?;
         }
         Ok(())
     }
 
+    /// Lossy, as whoever waits for it knows: what was done stays done, and is gone on with.
+    async fn wake(&self, topic: &str) {
+        if let Err(error) = self.broker.notify(topic).await {
+            tracing::debug!(%error, "nobody was woken");
+        }
+    }
+
     async fn ended(&self, job: &JobRecord, status: JobStatus) -> Result<(), OrchestratorError> {
-        self.broker.notify(&job_end_topic(&job.id)).await?;
+        self.wake(&job_end_topic(&job.id)).await;
         let took = SystemTime::now().duration_since(job.created_at).unwrap_or_default();
         self.metrics.jobs.job_ended(status.as_str(), took);
         let seconds = took.as_secs_f64();

@@ -29,7 +29,7 @@ const REFUSED: Duration = Duration::from_secs(5);
 impl Orchestrator {
     pub(crate) async fn relay(self, shutdown: CancellationToken) {
         let mut changed = self.store.changed();
-        loop {
+        while !shutdown.is_cancelled() {
             // Seen before it is read, so that nothing that is written meanwhile is missed.
             changed.mark_unchanged();
             let begun = Instant::now();

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::{
     Batch, admission, batch,
     fetch::Fetch,
-    follow::{Follower, announce},
+    follow::{self, announce},
     form::{File, Incoming, unwritable},
     idempotency::{self, REPLAYED, idempotency},
     openai,
@@ -245,9 +245,8 @@ async fn accept(app: &App, batch: &Batch, caller: &Caller, new: NewUpload) -> Re
 
 /// Waits for the job's end, or for the gateway's.
 async fn ended(app: &App, batch: &Batch, job: &JobRecord, deadline: Instant) -> Result<JobRecord, Failure> {
-    let follower = Follower::of_end(batch, &job.id).await?;
     tokio::select! {
-        ended = follower.ended(batch, &job.tenant, &job.id, deadline) => ended,
+        ended = follow::ended(batch, job, deadline) => ended,
         () = app.draining.cancelled() => Ok(job.clone()),
     }
 }

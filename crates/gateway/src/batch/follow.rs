@@ -45,14 +45,6 @@ impl Follower {
         Self::of(batch, &job_topic(id), PAUSE).await
     }
 
-    /// Of its end.
-    ///
-    /// # Errors
-    /// As said.
-    pub(super) async fn of_end(batch: &Batch, id: &JobId) -> Result<Self, Failure> {
-        Self::of(batch, &job_end_topic(id), Duration::ZERO).await
-    }
-
     /// Subscribes first, so that nothing that happens after the first look is missed.
     async fn of(batch: &Batch, topic: &str, pause: Duration) -> Result<Self, Failure> {
         let place = batch.followers.clone().try_acquire_owned().map_err(|_| {
@@ -78,23 +70,18 @@ impl Follower {
             () = sleep(LOOK) => {}
         }
     }
+}
 
-    /// Waits for the job's end as a follower [of it](Self::of_end), at most until `deadline`. Gives it as it then is.
-    ///
-    /// # Errors
-    /// The store does not answer, or the job was deleted meanwhile.
-    pub(super) async fn ended(
-        mut self,
-        batch: &Batch,
-        tenant: &str,
-        id: &JobId,
-        deadline: Instant,
-    ) -> Result<JobRecord, Failure> {
-        loop {
-            let job = batch.job(tenant, id).await?;
-            if job.status.is_terminal() || timeout_at(deadline, self.changed()).await.is_err() {
-                return Ok(job);
-            }
+/// Waits for the job's end, at most until `deadline`. Gives it as it then is.
+///
+/// # Errors
+/// As many follow as may, the store does not answer, or the job was deleted meanwhile.
+pub(super) async fn ended(batch: &Batch, job: &JobRecord, deadline: Instant) -> Result<JobRecord, Failure> {
+    let mut follower = Follower::of(batch, &job_end_topic(&job.id), Duration::ZERO).await?;
+    loop {
+        let job = batch.job(&job.tenant, &job.id).await?;
+        if job.status.is_terminal() || timeout_at(deadline, follower.changed()).await.is_err() {
+            return Ok(job);
         }
     }
 }

@@ -126,7 +126,7 @@ impl JobStore {
     ) -> Result<Option<Started>, StoreError> {
         let Some((mut job, mut tasks)) = self.load_of(id).await? else { return Ok(Some(Started::Stale)) };
         let Some(place) = tasks.iter().position(|task| task.id == *id) else { return Ok(Some(Started::Stale)) };
-        let mut task = tasks.swap_remove(place);
+        let mut task = tasks.remove(place);
         if task.status != TaskStatus::Ready || task.crashes >= SUSPECT || job.status == JobStatus::Cancelling {
             return Ok(None);
         }

@@ -86,7 +86,7 @@ impl JobStore {
             plan.cancel_open_tasks();
         }
         if plan.job.status != job.status {
-            draft.tell_of_end(&plan.job).await?;
+            draft.tell_of_end(&plan.job);
         }
         for (position, task) in (0..).zip(&plan.tasks) {
             match task.change {

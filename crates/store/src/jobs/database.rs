@@ -2,9 +2,9 @@
 //!
 //! SQLite has one writer at a time, so one connection of this process writes and waiting for it is fair; reading goes on
 //! beside it (WAL). A write begins as one (`BEGIN IMMEDIATE`), so that it can never be refused half-way for having read
-//! first. How several share a commit is told in [`sqlite`](super::sqlite). PostgreSQL has one pool for both, and a
-//! transaction there locks the row of its job before anything else: two that change the same job follow each other, and
-//! none wait for each other in a circle.
+//! first. How several share a commit is told in [`sqlite`](super::sqlite). PostgreSQL has one pool for both, and whatever
+//! changes a job there, in a transaction or in [one statement](Database::write), locks the row of the job before anything
+//! else: two that change the same job follow each other, and none wait for each other in a circle.
 
 use std::{
     fs::{DirBuilder, OpenOptions},
@@ -114,11 +114,13 @@ impl Database {
         if let Self::Postgres(pool) = self
             && rest.len() <= MOST_IN_ONE
         {
-            let rows = in_one(first, rest).fetch_all(Reader::Postgres(pool)).await?;
-            return Ok(!rows.is_empty());
+            let outcome = in_one(first, rest).through_sqlx(&mut *pool.acquire().await?).await?;
+            return Ok(!outcome.rows.is_empty());
         }
         let mut transaction = self.begin().await?;
         if first.execute(&mut transaction).await? == 0 {
+            // What was in the way may be another's part of the same transaction. Whoever is told of it is to find it.
+            transaction.commit().await?;
             return Ok(false);
         }
         for query in rest {

@@ -14,7 +14,7 @@ use super::{
     edit::Edit,
     query::{Query, SqlRow, statement, statement_of},
     row::{Row, from_millis, millis, now, to_json, to_millis},
-    webhooks::{MAX_WEBHOOKS, SigningSecret, secrets},
+    webhooks::{SigningSecret, secrets},
 };
 use crate::StoreError;
 
@@ -85,9 +85,8 @@ pub(super) const ANY_DUE: &str = "SELECT id FROM webhook_deliveries WHERE due_at
 impl Edit<'_> {
     /// Leaves word for whoever wants to know that the job stands there now, if it has ended.
     pub(super) async fn tell_of_end(&mut self, job: &JobRecord) -> Result<(), StoreError> {
-        let webhooks = webhooks_of(job).fetch_all(&mut self.transaction).await?;
-        for delivery in deliveries(&webhooks, job, self.now) {
-            self.run(delivery).await?;
+        if let Some(deliveries) = deliveries(job, self.now) {
+            self.run(deliveries).await?;
             self.has_news = true;
         }
         Ok(())
@@ -95,11 +94,15 @@ impl Edit<'_> {
 
     /// Gives up a message that cannot be read: left as it is it would come first for ever, and nobody else's would be sent.
     async fn set_aside(&mut self, row: &SqlRow, error: &StoreError) -> Result<(), StoreError> {
-        let id: String = Row(row).get("id")?;
+        let id: &str = Row(row).get("id")?;
         tracing::error!(%error, message = id, "a message to a webhook cannot be read, and is given up");
-        let query =
-            statement("UPDATE webhook_deliveries SET due_at = NULL, ended_at = $2, problem = 'damaged' WHERE id = $1");
-        self.run(query.bind(id).bind(self.now)).await
+        self.give_up(row, "damaged").await
+    }
+
+    async fn give_up(&mut self, row: &SqlRow, problem: &str) -> Result<(), StoreError> {
+        let query = statement("UPDATE webhook_deliveries SET due_at = NULL, ended_at = $2, problem = $3 WHERE id = $1");
+        let id: &str = Row(row).get("id")?;
+        self.run(query.bind(id).bind(self.now).bind(problem)).await
     }
 }
 
@@ -140,8 +143,15 @@ impl JobStore {
         let mut deliveries = Vec::with_capacity(rows.len());
         for row in &rows {
             let webhook: String = Row(row).get("webhook_id")?;
-            let query = statement("SELECT id, url, secret, old_secret, old_secret_until FROM webhooks WHERE id = $1");
+            let query = statement(
+                "SELECT id, url, secret, old_secret, old_secret_until, disabled_at FROM webhooks WHERE id = $1",
+            );
             let webhook_row = query.bind(webhook).fetch_one(&mut edit.transaction).await?;
+            if Row(&webhook_row).time("disabled_at")?.is_some() {
+                // Left at the moment at which it wanted nothing more.
+                edit.give_up(row, "gone").await?;
+                continue;
+            }
             match delivery(row, &webhook_row) {
                 Ok(delivery) => deliveries.push(delivery),
                 Err(error) => edit.set_aside(row, &error).await?,
@@ -169,6 +179,11 @@ impl JobStore {
             _ => None,
         };
         let ended_at = due_at.is_none().then_some(edit.now);
+        if settled == Settled::Gone {
+            // The webhook before what it is told, as in whatever removes it.
+            let query = statement("UPDATE webhooks SET disabled_at = $2 WHERE id = $1 AND disabled_at IS NULL");
+            edit.run(query.bind(delivery.webhook.as_str()).bind(edit.now)).await?;
+        }
         let query = statement(
             "UPDATE webhook_deliveries SET due_at = $3, ended_at = $4, status = $5, problem = $6 \
              WHERE id = $1 AND attempts = $2 AND ended_at IS NULL",
@@ -177,14 +192,11 @@ impl JobStore {
         let query = query.bind(status.map(i64::from)).bind(problem);
         let done = query.execute(&mut edit.transaction).await? > 0;
         if settled == Settled::Gone {
-            let id = delivery.webhook.as_str();
-            let query = statement("UPDATE webhooks SET disabled_at = $2 WHERE id = $1 AND disabled_at IS NULL");
-            edit.run(query.bind(id).bind(edit.now)).await?;
             let query = statement(
                 "UPDATE webhook_deliveries SET due_at = NULL, ended_at = $2, problem = 'gone' \
                  WHERE webhook_id = $1 AND ended_at IS NULL",
             );
-            edit.run(query.bind(id).bind(edit.now)).await?;
+            edit.run(query.bind(delivery.webhook.as_str()).bind(edit.now)).await?;
         }
         edit.finish().await?;
         Ok(done)
@@ -219,28 +231,17 @@ impl JobStore {
 
 impl Draft<'_> {
     /// The same, of a job as it is to be.
-    pub(super) async fn tell_of_end(&mut self, job: &JobRecord) -> Result<(), StoreError> {
-        if !job.status.is_terminal() {
-            return Ok(());
-        }
-        let webhooks = webhooks_of(job).fetch_all(self.store.database.reader_of_new()).await?;
-        for delivery in deliveries(&webhooks, job, self.now) {
-            self.write(delivery);
+    pub(super) fn tell_of_end(&mut self, job: &JobRecord) {
+        if let Some(deliveries) = deliveries(job, self.now) {
+            self.write(deliveries);
             self.has_news = true;
         }
-        Ok(())
     }
 }
 
-/// Those that the job's owner has.
-fn webhooks_of(job: &JobRecord) -> Query {
-    let query = statement("SELECT id, events FROM webhooks WHERE tenant = $1 AND disabled_at IS NULL LIMIT $2");
-    query.bind(job.tenant.as_str()).bind(i64::from(2 * MAX_WEBHOOKS))
-}
-
-/// What keeps the deliveries to those of them that want to know.
-fn deliveries(webhooks: &[SqlRow], job: &JobRecord, now: i64) -> Vec<Query> {
-    let Some(event) = WebhookEvent::of(job.status).filter(|_| !webhooks.is_empty()) else { return Vec::new() };
+/// What leaves word with each webhook that its owner has and that wants to know, if the job has ended.
+fn deliveries(job: &JobRecord, now: i64) -> Option<Query> {
+    let event = WebhookEvent::of(job.status)?;
     let time = |millis| humantime::format_rfc3339_millis(from_millis(millis)).to_string();
     let data = EndedJob {
         id: job.id.clone(),
@@ -250,32 +251,16 @@ fn deliveries(webhooks: &[SqlRow], job: &JobRecord, now: i64) -> Vec<Query> {
         error_code: job.error.as_ref().map(|error| error.code.clone()),
     };
     let body = to_json(&WebhookMessage { event, timestamp: time(now), data });
-    let delivery = |row| match wants(row, event) {
-        Ok(webhook) => webhook.map(|webhook| delivery_to(&webhook, job, &body, now)),
-        // One whose row nobody can read must not keep a job from ending, nor others from being told.
-        Err(error) => {
-            tracing::error!(%error, job_id = %job.id, "a webhook cannot be read, and is not told");
-            None
-        }
-    };
-    webhooks.iter().filter_map(delivery).collect()
-}
-
-fn delivery_to(webhook: &WebhookId, job: &JobRecord, body: &str, now: i64) -> Query {
-    // It may have been removed since it was read.
+    // The messages of one end differ by the latter half of their webhook's id, which is random. A list of events that nobody
+    // can read wants none, and keeps no job from ending.
     let query = statement(
         "INSERT INTO webhook_deliveries (id, webhook_id, job_id, request_id, traceparent, body, created_at, due_at, \
-         attempts) SELECT $1, $2, $3, $4, $5, $6, $7, $7, 0 WHERE EXISTS (SELECT 1 FROM webhooks WHERE id = $2)",
+         attempts) SELECT $1 || substr(id, 21), id, $2, $3, $4, $5, $6, $6, 0 FROM webhooks \
+         WHERE tenant = $7 AND disabled_at IS NULL AND events LIKE $8",
     );
-    let query = query.bind(MessageId::generate().to_string()).bind(webhook.as_str()).bind(job.id.as_str());
-    let query = query.bind(job.request_id.as_str()).bind(job.traceparent.as_deref());
-    query.bind(body).bind(now)
-}
-
-/// The webhook, if it wants to know of this.
-fn wants(row: &SqlRow, event: WebhookEvent) -> Result<Option<WebhookId>, StoreError> {
-    let events: Vec<WebhookEvent> = Row(row).json("events")?;
-    if events.contains(&event) { Row(row).word("id").map(Some) } else { Ok(None) }
+    let query = query.bind(MessageId::generate().as_str()).bind(job.id.as_str()).bind(job.request_id.as_str());
+    let query = query.bind(job.traceparent.as_deref()).bind(body).bind(now);
+    Some(query.bind(job.tenant.as_str()).bind(format!("%{}%", to_json(&event))))
 }
 
 fn delivery(row: &SqlRow, webhook_row: &SqlRow) -> Result<Delivery, StoreError> {

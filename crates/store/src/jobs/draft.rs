@@ -16,7 +16,7 @@ pub(super) struct Draft<'s> {
     has_published: bool,
     /// Whether a webhook is to be told something.
     pub(super) has_news: bool,
-    pub(super) store: &'s JobStore,
+    store: &'s JobStore,
 }
 
 impl<'s> Draft<'s> {

@@ -88,21 +88,23 @@ async fn tenants_may_use_the_same_key(fixture: Fixture) {
 
 async fn of_requests_at_once_one_makes_the_job(fixture: Fixture) {
     let stores = [fixture.store.clone(), fixture.other_process().await];
-    let requests = (0..16).map(|i| {
-        let store = stores[i % 2].clone();
-        tokio::spawn(async move { store.create(with_key("k", "f")).await.unwrap() })
-    });
-    let (mut made, mut found): (Vec<JobId>, Vec<JobId>) = Default::default();
-    for created in join_all(requests).await {
-        match created.unwrap() {
-            Created::New(job) => made.push(job.id),
-            Created::Existing(job) => found.push(job.id),
-            Created::Conflict => panic!("equal requests"),
+    for key in (0..20).map(|round| format!("k{round}")) {
+        let requests = (0..16).map(|i| {
+            let (store, job) = (stores[i % 2].clone(), with_key(&key, "f"));
+            tokio::spawn(async move { store.create(job).await.unwrap() })
+        });
+        let (mut made, mut found): (Vec<JobId>, Vec<JobId>) = Default::default();
+        for created in join_all(requests).await {
+            match created.unwrap() {
+                Created::New(job) => made.push(job.id),
+                Created::Existing(job) => found.push(job.id),
+                Created::Conflict => panic!("equal requests"),
+            }
         }
+        assert_eq!((made.len(), found.len()), (1, 15));
+        assert!(found.iter().all(|id| *id == made[0]));
+        assert_eq!(fixture.published().await, [Outgoing::Job(made.remove(0))]);
     }
-    assert_eq!((made.len(), found.len()), (1, 15));
-    assert!(found.iter().all(|id| *id == made[0]));
-    assert_eq!(fixture.published().await, [Outgoing::Job(made.remove(0))]);
 }
 
 async fn outbox_rows_survive_until_they_are_marked_as_sent(fixture: Fixture) {

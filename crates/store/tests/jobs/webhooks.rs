@@ -26,6 +26,7 @@ of_both_databases!(
     what_ended_long_ago_is_forgotten,
     an_end_outlives_its_job,
     a_message_that_cannot_be_read_is_set_aside_and_others_go_on,
+    what_was_left_for_one_that_wants_nothing_more_is_given_up,
     a_webhook_that_cannot_be_read_keeps_no_job_from_ending,
 );
 
@@ -243,6 +244,20 @@ async fn a_message_that_cannot_be_read_is_set_aside_and_others_go_on(fixture: Fi
     assert_eq!(due.iter().map(|delivery| &delivery.job).collect::<Vec<_>>(), [&well]);
     fixture.execute("UPDATE webhook_deliveries SET due_at = 0 WHERE due_at IS NOT NULL").await;
     assert_eq!(fixture.due().await.len(), 1, "the other has ended");
+}
+
+async fn what_was_left_for_one_that_wants_nothing_more_is_given_up(fixture: Fixture) {
+    let webhook = fixture.webhook().await;
+    fixture.ended(JobStatus::Completed).await;
+    fixture.execute("UPDATE webhooks SET disabled_at = 1").await;
+    assert_eq!(fixture.due().await, []);
+    let told = fixture.store.told(TENANT, &webhook, 10).await.unwrap().unwrap();
+    assert_eq!(
+        told.iter().map(|told| (told.due_at, told.problem.as_deref())).collect::<Vec<_>>(),
+        [(None, Some("gone"))]
+    );
+    fixture.ended(JobStatus::Completed).await;
+    assert_eq!(fixture.store.told(TENANT, &webhook, 10).await.unwrap().unwrap().len(), 1);
 }
 
 async fn a_webhook_that_cannot_be_read_keeps_no_job_from_ending(fixture: Fixture) {
