@@ -75,7 +75,7 @@ pub struct JobStore {
     database: database::Database,
     /// Counts the transactions of this process that put something into the outbox.
     changed: Arc<watch::Sender<u64>>,
-    /// Counts those that left something to be told to webhooks.
+    /// Counts those that may have left something to be told to webhooks.
     news: Arc<watch::Sender<u64>>,
 }
 

@@ -107,8 +107,8 @@ impl Edit<'_> {
 }
 
 impl JobStore {
-    /// Changes whenever this process ended a job of which somebody is to be told. What is due otherwise is not seen: ask each
-    /// second, too.
+    /// Changes whenever this process ended a job, of which somebody may be to be told. What is due otherwise is not seen: ask
+    /// each second, too.
     pub fn news(&self) -> tokio::sync::watch::Receiver<u64> {
         self.news.subscribe()
     }

@@ -14,7 +14,7 @@ pub(super) struct Draft<'s> {
     pub(super) now: i64,
     rest: Vec<Query>,
     has_published: bool,
-    /// Whether a webhook is to be told something.
+    /// Whether a webhook may be to be told something.
     pub(super) has_news: bool,
     store: &'s JobStore,
 }

@@ -20,7 +20,7 @@ pub(super) struct Edit<'s> {
     /// The one moment at which all of it happens.
     pub(super) now: i64,
     has_published: bool,
-    /// Whether a webhook is to be told something.
+    /// Whether a webhook may be to be told something.
     pub(super) has_news: bool,
     store: &'s JobStore,
 }
