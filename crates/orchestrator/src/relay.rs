@@ -8,15 +8,13 @@ use std::{
 };
 
 use dalston_broker::BrokerError;
-use dalston_store::jobs::{JOB_QUEUE, Outgoing};
+use dalston_store::jobs::{JOB_QUEUE, OUTBOX_BATCH, Outgoing};
 use futures_util::future::join_all;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::{Orchestrator, OrchestratorError};
 
-/// Rows in one turn.
-const BATCH: u32 = 256;
 /// Messages on their way to the broker at once, so that it gets some of them together.
 const AT_ONCE: usize = 16;
 /// Shortest time from one turn to the next: what comes meanwhile goes together, and each of them is a few statements less.
@@ -34,7 +32,7 @@ impl Orchestrator {
             changed.mark_unchanged();
             let begun = Instant::now();
             let pause = match self.relay_batch().await {
-                Ok(taken) if taken == BATCH as usize => continue,
+                Ok(OUTBOX_BATCH) => continue,
                 Ok(_) => false,
                 Err(error) => {
                     tracing::warn!(%error, "the outbox cannot be passed on now");
@@ -50,7 +48,7 @@ impl Orchestrator {
     }
 
     async fn relay_batch(&self) -> Result<usize, OrchestratorError> {
-        let rows = self.store.outbox(BATCH).await?;
+        let rows = self.store.outbox(OUTBOX_BATCH).await?;
         let taken = rows.len();
         let (mut sent, mut refused) = (Vec::with_capacity(taken), Vec::new());
         let mut failure = None;

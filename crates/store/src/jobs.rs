@@ -53,7 +53,7 @@ pub use change::Change;
 pub use delivering::{Delivery, Settled, Told};
 pub use heartbeat::Standing;
 pub use keys::{KeyHash, KeyRecord, KeyStore, MAX_KEYS, NewKeyRecord};
-pub use outbox::{JOB_QUEUE, OutboxRow, Outgoing, engine_queue, job_end_topic, job_topic};
+pub use outbox::{JOB_QUEUE, OUTBOX_BATCH, OutboxRow, Outgoing, engine_queue, job_end_topic, job_topic};
 pub use owning::Deleted;
 pub use putting_off::PutOff;
 pub use reading::{DeadPage, DeadTask, JobPage, ListQuery, MAX_PAGE};
@@ -66,7 +66,8 @@ use tokio::sync::watch;
 
 use crate::StoreError;
 
-/// Most tasks of a job: two stages for each of 255 channels, and then some.
+/// Most tasks of a job: two stages for each of 255 channels, and then some. What reads them has this number, too: SQLite would
+/// plan it anew for each bound limit.
 const MAX_TASKS: i64 = 1_024;
 
 /// The jobs. A clone is the same store.

@@ -82,6 +82,12 @@ pub(super) const NEWEST: &str = "SELECT id, job_id, attempts, created_at, due_at
 /// By `webhook_deliveries_due`.
 pub(super) const ANY_DUE: &str = "SELECT id FROM webhook_deliveries WHERE due_at <= $1 LIMIT 1";
 
+/// Leaves a message with each webhook whose list of events has this one in it. They differ by the latter half of their webhook's id, which is random. A
+/// list of events that nobody can read wants none, and keeps no job from ending.
+pub(super) const DELIVER: &str = "INSERT INTO webhook_deliveries (id, webhook_id, job_id, request_id, traceparent, \
+     body, created_at, due_at, attempts) SELECT $1 || substr(id, 21), id, $2, $3, $4, $5, $6, $6, 0 FROM webhooks \
+     WHERE tenant = $7 AND disabled_at IS NULL AND replace(events, $8, '') <> events";
+
 impl Edit<'_> {
     /// Leaves word for whoever wants to know that the job stands there now, if it has ended.
     pub(super) async fn tell_of_end(&mut self, job: &JobRecord) -> Result<(), StoreError> {
@@ -251,16 +257,10 @@ fn deliveries(job: &JobRecord, now: i64) -> Option<Query> {
         error_code: job.error.as_ref().map(|error| error.code.clone()),
     };
     let body = to_json(&WebhookMessage { event, timestamp: time(now), data });
-    // The messages of one end differ by the latter half of their webhook's id, which is random. A list of events that nobody
-    // can read wants none, and keeps no job from ending.
-    let query = statement(
-        "INSERT INTO webhook_deliveries (id, webhook_id, job_id, request_id, traceparent, body, created_at, due_at, \
-         attempts) SELECT $1 || substr(id, 21), id, $2, $3, $4, $5, $6, $6, 0 FROM webhooks \
-         WHERE tenant = $7 AND disabled_at IS NULL AND events LIKE $8",
-    );
+    let query = statement(DELIVER);
     let query = query.bind(MessageId::generate().as_str()).bind(job.id.as_str()).bind(job.request_id.as_str());
     let query = query.bind(job.traceparent.as_deref()).bind(body).bind(now);
-    Some(query.bind(job.tenant.as_str()).bind(format!("%{}%", to_json(&event))))
+    Some(query.bind(job.tenant.as_str()).bind(to_json(&event)))
 }
 
 fn delivery(row: &SqlRow, webhook_row: &SqlRow) -> Result<Delivery, StoreError> {

@@ -77,7 +77,7 @@ impl<'s> Edit<'s> {
 
     /// All tasks of the job that is locked.
     pub(super) async fn tasks(&mut self, job: &JobId) -> Result<Vec<TaskRecord>, StoreError> {
-        let query = statement(super::reading::TASKS_OF_JOB).bind(job.as_str()).bind(super::MAX_TASKS);
+        let query = statement(super::reading::TASKS_OF_JOB).bind(job.as_str());
         query.fetch_all(&mut self.transaction).await?.iter().map(row::task).collect()
     }
 

@@ -15,8 +15,8 @@ use super::{
 };
 use crate::StoreError;
 
-/// Most rows that one call gives out.
-const MAX_ROWS: u32 = 1_000;
+/// Most rows that one call gives out. [`DUE`] has this number, too.
+pub const OUTBOX_BATCH: usize = 256;
 
 /// The queue in which the orchestrator finds the jobs to look at.
 pub const JOB_QUEUE: &str = "orchestrator";
@@ -82,16 +82,16 @@ pub struct OutboxRow {
 }
 
 /// By `outbox_due`.
-pub(super) const DUE: &str = "SELECT seq, message FROM outbox WHERE due_at <= $1 ORDER BY due_at, seq LIMIT $2";
+pub(super) const DUE: &str = "SELECT seq, message FROM outbox WHERE due_at <= $1 ORDER BY due_at, seq LIMIT 256";
 
 impl JobStore {
-    /// What is due, longest due first; at most 1,000.
+    /// What is due, longest due first; at most `limit` and [`OUTBOX_BATCH`].
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn outbox(&self, limit: u32) -> Result<Vec<OutboxRow>, StoreError> {
-        let query = statement(DUE).bind(now()).bind(i64::from(limit.min(MAX_ROWS)));
-        let rows = query.fetch_all(self.database.reader_of_new()).await?;
+    pub async fn outbox(&self, limit: usize) -> Result<Vec<OutboxRow>, StoreError> {
+        let mut rows = statement(DUE).bind(now()).fetch_all(self.database.reader_of_new()).await?;
+        rows.truncate(limit);
         let row = |row| Ok(OutboxRow { seq: Row(row).get("seq")?, message: Row(row).json("message")? });
         rows.iter().map(row).collect()
     }
@@ -101,7 +101,7 @@ impl JobStore {
     /// # Errors
     /// When the database fails. They will be published again.
     pub async fn outbox_sent(&self, seqs: &[i64]) -> Result<(), StoreError> {
-        for seqs in seqs.chunks(MAX_ROWS as usize) {
+        for seqs in seqs.chunks(OUTBOX_BATCH) {
             // Numbers alone, so they can stand in the text. A list as one argument would be written otherwise in each
             // database.
             let list = seqs.iter().map(i64::to_string).collect::<Vec<_>>().join(", ");
@@ -115,7 +115,7 @@ impl JobStore {
     /// # Errors
     /// When the database fails. They are still due.
     pub async fn outbox_later(&self, seqs: &[i64], due: SystemTime) -> Result<(), StoreError> {
-        for seqs in seqs.chunks(MAX_ROWS as usize) {
+        for seqs in seqs.chunks(OUTBOX_BATCH) {
             let list = seqs.iter().map(i64::to_string).collect::<Vec<_>>().join(", ");
             let query = statement_of(format!("UPDATE outbox SET due_at = $1 WHERE seq IN ({list})"));
             self.database.write(query.bind(to_millis(due)), Vec::new()).await?;

@@ -1,10 +1,12 @@
 //! How the database finds what it is asked for: the cost of a job must not grow with the number that is kept.
 
+use rusqlite::StatementStatus;
+
 use super::{
     JobStore,
     attempt::OTHER_SUSPECT,
     creating::OF_KEY,
-    delivering::{ANY_DUE, NEWEST},
+    delivering::{ANY_DUE, DELIVER, NEWEST},
     keys,
     outbox::DUE,
     query::statement_of,
@@ -63,5 +65,24 @@ async fn each_query_goes_by_its_index() {
         let rows = explained.fetch_all(store.database.reader()).await.unwrap();
         let plan: Vec<String> = rows.iter().map(|row| row.get("detail").unwrap()).collect();
         assert_eq!(plan, expected, "{sql}");
+    }
+}
+
+/// SQLite may plan a statement anew for what is bound to it, which takes longer than to run it.
+#[tokio::test]
+async fn what_every_job_asks_is_planned_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("jobs.db");
+    JobStore::open(&format!("sqlite:{}", path.display())).await.unwrap().close().await;
+    let connection = rusqlite::Connection::open(path).unwrap();
+    for sql in [JOB, LOAD, LOAD_OF_TASK, OF_KEY, TASKS_OF_JOB, DUE, ANY_DUE, DELIVER] {
+        let mut statement = connection.prepare(sql).unwrap();
+        for round in 1..=3 {
+            for place in 1..=statement.parameter_count() {
+                statement.raw_bind_parameter(place, round).unwrap();
+            }
+            while statement.raw_query().next().unwrap().is_some() {}
+        }
+        assert_eq!(statement.get_status(StatementStatus::RePrepare), 0, "{sql}");
     }
 }

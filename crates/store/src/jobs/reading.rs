@@ -8,7 +8,7 @@ use dalston_protocol::{
 };
 
 use super::{
-    JobRecord, JobStore, MAX_TASKS, TaskRecord,
+    JobRecord, JobStore, TaskRecord,
     cursor::Cursor,
     query::{Query, SqlRow, split, statement},
     row::{self, JOB_COLUMNS, Row, job_columns, task_columns, to_millis},
@@ -62,7 +62,7 @@ pub struct DeadPage {
 pub(super) const JOB: &str = concat!("SELECT ", job_columns!(), " FROM jobs WHERE id = $1");
 /// By `tasks_by_job`.
 pub(super) const TASKS_OF_JOB: &str =
-    concat!("SELECT ", task_columns!(), " FROM tasks WHERE job_id = $1 ORDER BY position LIMIT $2");
+    concat!("SELECT ", task_columns!(), " FROM tasks WHERE job_id = $1 ORDER BY position LIMIT 1024");
 /// A job beside each of its tasks, or beside nothing if it has none. By the primary key and `tasks_by_job`.
 macro_rules! load {
     ($condition:literal) => {
@@ -73,7 +73,7 @@ macro_rules! load {
             $condition,
             ") AS job LEFT JOIN (SELECT ",
             task_columns!(),
-            ", position FROM tasks) AS task ON task.job_id = job.id ORDER BY position LIMIT $2",
+            ", position FROM tasks) AS task ON task.job_id = job.id ORDER BY position LIMIT 1024",
         )
     };
 }
@@ -118,7 +118,7 @@ impl JobStore {
     /// # Errors
     /// As said.
     pub async fn tasks(&self, id: &JobId) -> Result<Vec<TaskRecord>, StoreError> {
-        let select = statement(TASKS_OF_JOB).bind(id.as_str()).bind(MAX_TASKS);
+        let select = statement(TASKS_OF_JOB).bind(id.as_str());
         select.fetch_all(self.database.reader_of_new()).await?.iter().map(row::task).collect()
     }
 
@@ -136,7 +136,7 @@ impl JobStore {
     }
 
     async fn loaded(&self, select: Query) -> Result<Option<(JobRecord, Vec<TaskRecord>)>, StoreError> {
-        let rows = select.bind(MAX_TASKS).fetch_all(self.database.reader_of_new()).await?;
+        let rows = select.fetch_all(self.database.reader_of_new()).await?;
         let rows = split(rows, JOB_COLUMNS);
         let Some((first, _)) = rows.first() else { return Ok(None) };
         let job = row::job(first)?;
